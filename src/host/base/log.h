@@ -1,0 +1,20 @@
+/* The context's log callback, called by one thread at a time. */
+#ifndef DKI_LOG_H
+#define DKI_LOG_H
+
+#include "base/error.h"
+
+#include <pthread.h>
+
+typedef struct dki_log {
+    dk_log_fn write; /* NULL = silence */
+    void *user;
+    dk_log_level level;
+    pthread_mutex_t lock;
+} dki_log;
+
+/** Formats and writes one line if `level` is wanted. */
+void dki_log_line(dki_log *log, dk_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
