@@ -1,0 +1,59 @@
+/* A data set: shared immutable storage, and the rows of it that belong to the set. */
+#ifndef DKI_DATASET_H
+#define DKI_DATASET_H
+
+#include "model/context.h"
+
+/** What the rows are stored as; shared by all the sets split from one. */
+typedef struct dki_storage {
+    int references; /* atomic */
+    dk_context *context;
+    char *name; /* the source as given, for error texts */
+
+    int64_t rows, features_count;
+    const void *features; /* element (i, j) at i·row_stride + j·col_stride */
+    dk_dtype type;
+    int64_t row_stride, col_stride; /* in elements */
+    bool mapped; /* features lie in a file: rows are staged, and checked for NaN as they are read */
+    int64_t image_rows, image_cols;
+
+    dk_task task;
+    int32_t *labels;      /* [rows], classification; else NULL */
+    float *targets;       /* [rows, target_count], regression; else NULL */
+    float *weights;       /* [rows] or NULL */
+    int64_t target_count; /* classes, target columns, or 0 */
+    char **class_names;   /* [target_count] or NULL */
+
+    void *owned;                                         /* what holds the features … */
+    void (*release_owned)(const dk_allocator *, void *); /* … and how to let go; NULL = borrowed */
+} dki_storage;
+
+struct dk_dataset {
+    int references; /* atomic */
+    dki_storage *storage;
+    int64_t rows;
+    int64_t *subset; /* [rows] row numbers in the storage, ascending; NULL = all of them */
+};
+
+dk_dataset *dki_dataset_hold(const dk_dataset *dataset);
+
+/** The storage's row of the set's row i. */
+static inline int64_t dki_dataset_row(const dk_dataset *dataset, int64_t i) {
+    return dataset->subset ? dataset->subset[i] : i;
+}
+
+/** What a later source must match: task, widths, class names in order. */
+typedef struct dki_schema {
+    dk_task task;
+    int64_t features;
+    int64_t targets;
+    const char *const *class_names; /* [targets] or NULL */
+} dki_schema;
+
+/** Mean and population standard deviation (0 → 1) of each feature column and, for regression, each
+ *  target column, in double, over the set's rows; feature arrays [features], target arrays
+ *  [target_count] or NULL. DK_E_NONFINITE names row and column. */
+dk_status dki_dataset_statistics(const dk_dataset *dataset, double *feature_mean,
+                                 double *feature_sigma, double *target_mean, double *target_sigma);
+
+#endif

@@ -1,0 +1,56 @@
+/* A network: description, parameters on the device, preprocessing, class names. */
+#ifndef DKI_NET_H
+#define DKI_NET_H
+
+#include "model/context.h"
+#include "model/layout.h"
+
+/** x′ = (x − shift)·scale, on the host and (for the gather operation) on the device. */
+typedef struct dki_scaling {
+    float *shift, *scale;               /* [count] host, or NULL: none */
+    float *device_shift, *device_scale; /* the same on the device */
+    int64_t count;
+} dki_scaling;
+
+struct dk_net {
+    int references; /* atomic */
+    dk_context *context;
+    dk_net_desc desc; /* layers and class_weights point to the copies below */
+    dk_layer *layers; /* [layer_count], defaults resolved */
+    float *class_weights;
+    float *device_class_weights;
+    dki_layout layout;
+    float *parameters; /* device memory, layout.elements */
+    dk_task task;      /* of the data it was made for; DK_TASK_AUTO = not known */
+    dki_scaling features, targets;
+    char **class_names; /* [n_L] or NULL */
+    bool in_training;   /* it has a trainer */
+};
+
+dk_net *dki_net_hold(const dk_net *net);
+
+static inline int64_t dki_net_outputs(const dk_net *net) {
+    return net->layers[net->desc.layer_count - 1].width;
+}
+
+/** Whether the last layer's outputs are logits of a classifier, by the loss. */
+bool dki_loss_is_classification(dk_loss loss);
+
+/** Replaces one scaling by copies of shift and scale [count]; NULL, NULL removes it. */
+dk_status dki_net_set_scaling(dk_net *net, dki_scaling *scaling, const float *shift,
+                              const float *scale, int64_t count);
+
+/** Replaces the class names by copies of names [n_L]; NULL removes them. */
+dk_status dki_net_set_class_names(dk_net *net, const char *const *names);
+
+/** The initial weights of every layer: Philox words of (seed, layer, element), the same bits on
+ * every device. Biases 0. model/init.c */
+dk_status dki_net_initialise(dk_net *net);
+
+/** The variance of a rule's weights; 0 for DK_INIT_CONSTANT. model/init.c */
+double dki_init_variance(const dk_layer *layer, int64_t inputs);
+
+/** DK_INIT_AUTO resolved by the activation. */
+dk_init dki_init_resolve(dk_init init, dk_activation activation);
+
+#endif
