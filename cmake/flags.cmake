@@ -1,0 +1,39 @@
+# How everything is compiled. deltak_compile_flags: language, warnings, floating point, sanitizers;
+# deltak_flags adds the include paths of the library's insides.
+set(CMAKE_C_STANDARD 11)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+add_library(deltak_compile_flags INTERFACE)
+target_compile_definitions(deltak_compile_flags INTERFACE _GNU_SOURCE)
+target_compile_options(deltak_compile_flags INTERFACE
+    -Wall -Wextra -Wshadow -Wvla
+    $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
+    $<$<BOOL:${DELTAK_WERROR}>:-Werror>
+    # The same bits from every compiler and at every optimisation level: a product and a sum are
+    # fused only where the source says fmaf. errno of the maths functions is never read.
+    -ffp-contract=off -fno-math-errno)
+
+if(NOT DELTAK_SANITIZE STREQUAL "none")
+    set(sanitize -fsanitize=${DELTAK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
+    target_compile_options(deltak_compile_flags INTERFACE ${sanitize})
+    add_link_options(-fsanitize=${DELTAK_SANITIZE})
+endif()
+
+add_library(deltak_flags INTERFACE)
+target_link_libraries(deltak_flags INTERFACE deltak_compile_flags)
+target_include_directories(deltak_flags INTERFACE
+    ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/src/host)
+
+if(DELTAK_SHARED)
+    set(deltak_library_type SHARED)
+else()
+    set(deltak_library_type STATIC)
+endif()
