@@ -1,0 +1,164 @@
+/* The activations g and their derivatives g′: formulas, kinks and defaults at dk_activation.
+ *
+ * `kind` is meant to be a constant where these are called, so that the switch leaves straight-line
+ * code. With e = e^−|z| ≤ 1 nothing overflows for any finite z, and nothing is 0·∞. NaN comes out
+ * as NaN. */
+#ifndef DKI_ACTIVATION_H
+#define DKI_ACTIVATION_H
+
+#include "deltak/deltak.h"
+#include "kernels/scalar.h"
+
+enum { DKI_ACTIVATION_COUNT = 14 };
+
+#define DKI_SELU_LAMBDA       1.05070098735548049f /* λ */
+#define DKI_SELU_LAMBDA_ALPHA 1.75809934084737685f /* λα, α = 1.67326324235437728 */
+
+/** α with the activation's default in place of 0. The functions below expect this. */
+DKI_FN float dki_activation_alpha(dk_activation kind, float alpha) {
+    if (alpha != 0.0f) return alpha;
+    return kind == DK_LEAKY_RELU ? 0.01f : (kind == DK_ELU ? 1.0f : 0.0f);
+}
+
+/** 2u with u = √(2/π)(z + 0.044715 z³): gelu_tanh is z σ(2u). At |z| = 12 σ is 0 or 1 to the last
+ *  bit, so z is clamped there and z³ can't overflow. */
+DKI_FN float dki_gelu_inner(float z) {
+    const float c = dki_clamp(z, -12.0f, 12.0f);
+    return c * fmaf(c * c, 2.0f * 0.0356774081f, 2.0f * 0.797884561f);
+}
+
+/** Mish: tanh(log(1 + eᶻ)) = n/(n + 2) with n = eᶻ(eᶻ + 2); for z > 0 both sides of the fraction
+ *  are divided by e²ᶻ. Returns the fraction; *slope gets its derivative 4eᶻ(1 + eᶻ)/(n + 2)². */
+DKI_FN float dki_mish_fraction(float z, float *slope) {
+    const float e = dki_exp(-dki_abs(z));
+    const float twice = e + e;
+    const float top = z > 0.0f ? 1.0f + twice : e * (e + 2.0f);
+    const float bottom = z > 0.0f ? fmaf(twice, e, 1.0f + twice) : fmaf(e, e + 2.0f, 2.0f);
+    const float over = 1.0f / bottom;
+    *slope = 4.0f * (z > 0.0f ? e * e : e) * (1.0f + e) * over * over;
+    return top * over;
+}
+
+/** σ′(z) = e/(1 + e)². */
+DKI_FN float dki_sigmoid_slope(float z) {
+    const float e = dki_exp(-dki_abs(z)), over = 1.0f / (1.0f + e);
+    return e * over * over;
+}
+
+/** g(z). */
+DKI_FN float dki_activation(dk_activation kind, float alpha, float z) {
+    float slope;
+    switch (kind) {
+    case DK_RELU:
+        return z <= 0.0f ? 0.0f : z;
+    case DK_LEAKY_RELU:
+        return z > 0.0f ? z : alpha * z;
+    case DK_ELU:
+        return z > 0.0f ? z : alpha * dki_expm1(z);
+    case DK_SELU:
+        return z > 0.0f ? DKI_SELU_LAMBDA * z : DKI_SELU_LAMBDA_ALPHA * dki_expm1(z);
+    case DK_GELU:
+        return z * dki_normal_cdf(z);
+    case DK_GELU_TANH:
+        return z * dki_sigmoid(dki_gelu_inner(z));
+    case DK_SILU:
+        return z * dki_sigmoid(z);
+    case DK_MISH:
+        return z * dki_mish_fraction(z, &slope);
+    case DK_SIGMOID:
+        return dki_sigmoid(z);
+    case DK_TANH:
+        return dki_tanh(z);
+    case DK_SOFTPLUS:
+        return (z > 0.0f ? z : 0.0f) + dki_log1p(dki_exp(-dki_abs(z)));
+    case DK_SOFTSIGN:
+        return z / (1.0f + dki_abs(z));
+    case DK_HARDTANH:
+        return dki_clamp(z, -1.0f, 1.0f);
+    case DK_IDENTITY:
+    default:
+        return z;
+    }
+}
+
+/** g′(z). */
+DKI_FN float dki_activation_grad(dk_activation kind, float alpha, float z) {
+    switch (kind) {
+    case DK_RELU:
+        return z <= 0.0f ? 0.0f : 1.0f;
+    case DK_LEAKY_RELU:
+        return z > 0.0f ? 1.0f : alpha;
+    case DK_ELU:
+        return z > 0.0f ? 1.0f : alpha * dki_exp(z);
+    case DK_SELU:
+        return z > 0.0f ? DKI_SELU_LAMBDA : DKI_SELU_LAMBDA_ALPHA * dki_exp(z);
+    case DK_GELU: { /* Φ(z) + z φ(z); φ = 0 in fp32 from |z| = 15 on */
+        const float c = dki_clamp(z, -15.0f, 15.0f);
+        return fmaf(0.398942280f * c, dki_exp(-0.5f * c * c), dki_normal_cdf(z));
+    }
+    case DK_GELU_TANH: { /* σ(2u) + z σ′(2u) 2u′ */
+        const float c = dki_clamp(z, -12.0f, 12.0f), inner = dki_gelu_inner(z);
+        const float rate = fmaf(c * c, 6.0f * 0.0356774081f, 2.0f * 0.797884561f);
+        return fmaf(c * rate, dki_sigmoid_slope(inner), dki_sigmoid(inner));
+    }
+    case DK_SILU:
+        return fmaf(z, dki_sigmoid_slope(z), dki_sigmoid(z));
+    case DK_MISH: {
+        float slope;
+        const float fraction = dki_mish_fraction(z, &slope);
+        return fmaf(z, slope, fraction);
+    }
+    case DK_SIGMOID:
+        return dki_sigmoid_slope(z);
+    case DK_TANH:
+        return 4.0f * dki_sigmoid_slope(2.0f * z); /* tanh z = 2σ(2z) − 1 */
+    case DK_SOFTPLUS:
+        return dki_sigmoid(z);
+    case DK_SOFTSIGN: {
+        const float over = 1.0f / (1.0f + dki_abs(z));
+        return over * over;
+    }
+    case DK_HARDTANH:
+        return z <= -1.0f || z >= 1.0f ? 0.0f : 1.0f;
+    case DK_IDENTITY:
+    default:
+        return 1.0f;
+    }
+}
+
+/** Whether g′ is a function of a = g(z); for leaky_relu and elu with α > 0. */
+DKI_FN bool dki_activation_has_grad_from_a(dk_activation kind) {
+    return kind != DK_GELU && kind != DK_GELU_TANH && kind != DK_SILU && kind != DK_MISH;
+}
+
+/** g′ by a = g(z), where dki_activation_has_grad_from_a. Agrees with g′ by z to a few units of 2⁻²⁴
+ *  absolutely: where a has rounded to its limit, this is 0 and that is merely small. */
+DKI_FN float dki_activation_grad_from_a(dk_activation kind, float alpha, float a) {
+    switch (kind) {
+    case DK_RELU:
+        return a <= 0.0f ? 0.0f : 1.0f;
+    case DK_LEAKY_RELU:
+        return a > 0.0f ? 1.0f : alpha;
+    case DK_ELU:
+        return a > 0.0f ? 1.0f : a + alpha;
+    case DK_SELU:
+        return a > 0.0f ? DKI_SELU_LAMBDA : a + DKI_SELU_LAMBDA_ALPHA;
+    case DK_SIGMOID:
+        return fmaf(-a, a, a);
+    case DK_TANH:
+        return fmaf(-a, a, 1.0f);
+    case DK_SOFTPLUS:
+        return -dki_expm1(-a); /* 1 − e^−a */
+    case DK_SOFTSIGN: {
+        const float rest = 1.0f - dki_abs(a);
+        return rest * rest;
+    }
+    case DK_HARDTANH:
+        return a <= -1.0f || a >= 1.0f ? 0.0f : 1.0f;
+    case DK_IDENTITY:
+    default:
+        return 1.0f;
+    }
+}
+
+#endif

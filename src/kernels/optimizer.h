@@ -1,0 +1,101 @@
+/* The update of one parameter by each optimizer: formulas and conventions at dk_optimizer.
+ *
+ * An average β x + (1−β) y is computed as x + (1−β)(y − x), as PyTorch's lerp: for β near 1 that
+ * needs only 1−β, which is taken in double; β and 1−β as two floats would add up to 1 only within
+ * 2⁻²⁵, an error of 2⁻²⁵/(1−β) in the average. */
+#ifndef DKI_OPTIMIZER_H
+#define DKI_OPTIMIZER_H
+
+#include "deltak/deltak.h"
+#include "kernels/function.h"
+
+/** What is fixed for a run. */
+typedef struct dki_rule {
+    dk_optimizer kind;
+    double beta1, beta2; /* as at dk_optimizer: momentum's μ is beta1, RMSprop's α is beta2 */
+    float epsilon;
+    float weight_decay; /* λ */
+    int decoupled;      /* θ is multiplied by 1 − ηλ, instead of adding λθ to the gradient */
+    float clip_value;   /* > 0: elements of the gradient are clamped to ±this */
+} dki_rule;
+
+/** What belongs to one step. */
+typedef struct dki_rate {
+    float lr;         /* η */
+    float bias1;      /* 1 − β₁ᵗ (adam, adamw) */
+    float bias2_sqrt; /* √(1 − β₂ᵗ) (adam, adamw) */
+    float grad_scale; /* multiplier of the gradient: norm clipping, inverse loss scale */
+} dki_rate;
+
+/** How many slots (floats of state for each parameter) an optimizer has. Slot 1 is u, v or m; slot
+ *  2 is Adam's v. */
+DKI_FN int dki_optimizer_slots(dk_optimizer kind) {
+    switch (kind) {
+    case DK_SGD:
+        return 0;
+    case DK_ADAM:
+    case DK_ADAMW:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
+/** β mean + (1−β) a·b, without a rounding of a·b. For β < 1/2 it goes from the other end, so that a
+ *  small a·b isn't lost in (a·b − mean) + mean. */
+DKI_FN float dki_average(double beta, float mean, float a, float b) {
+    const float rest = (float)(1.0 - beta), keep = (float)beta;
+    const float difference = fmaf(a, b, -mean);
+    return rest <= 0.5f ? fmaf(rest, difference, mean) : fmaf(-keep, difference, a * b);
+}
+
+/** The new weight. g is the raw gradient; `decay` is λ, or 0 for an element that isn't decayed. The
+ *  slots are updated in place; those that the optimizer doesn't have are not touched and may be
+ *  NULL. Order: g·grad_scale, clamp, coupled decay, rule. */
+DKI_FN float dki_update(dki_rule rule, dki_rate rate, float decay, float w, float g, float *slot1,
+                        float *slot2) {
+    const float limit = rule.clip_value > 0.0f ? rule.clip_value : INFINITY;
+    const float coupled = rule.decoupled ? 0.0f : decay;
+    const float shrink = rule.decoupled ? rate.lr * decay : 0.0f; /* ηλ */
+    const float kept = fmaf(-shrink, w, w);                       /* (1 − ηλ) θ */
+    float direction, step = rate.lr;
+
+    g = fmaf(coupled, w, dki_clamp(g * rate.grad_scale, -limit, limit));
+    switch (rule.kind) {
+    case DK_MOMENTUM:
+        direction = *slot1 = fmaf((float)rule.beta1, *slot1, g);
+        break;
+    case DK_NESTEROV:
+        *slot1 = fmaf((float)rule.beta1, *slot1, g);
+        direction = fmaf((float)rule.beta1, *slot1, g);
+        break;
+    case DK_RMSPROP:
+        *slot1 = dki_average(rule.beta2, *slot1, g, g);
+        direction = g / (sqrtf(*slot1) + rule.epsilon);
+        break;
+    case DK_ADAGRAD:
+        *slot1 = fmaf(g, g, *slot1);
+        direction = g / (sqrtf(*slot1) + rule.epsilon);
+        break;
+    case DK_ADAM:
+    case DK_ADAMW: {
+        const float inverse = 1.0f / rate.bias2_sqrt;
+        *slot1 = dki_average(rule.beta1, *slot1, g, 1.0f);
+        *slot2 = dki_average(rule.beta2, *slot2, g, g);
+        direction = *slot1 / fmaf(sqrtf(*slot2), inverse, rule.epsilon);
+        step = rate.lr / rate.bias1;
+        break;
+    }
+    case DK_LION:
+        direction = dki_sign(dki_average(rule.beta1, *slot1, g, 1.0f));
+        *slot1 = dki_average(rule.beta2, *slot1, g, 1.0f);
+        break;
+    case DK_SGD:
+    default:
+        direction = g;
+        break;
+    }
+    return fmaf(-step, direction, kept);
+}
+
+#endif
