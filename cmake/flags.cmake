@@ -12,7 +12,7 @@ set(CMAKE_CXX_VISIBILITY_PRESET hidden)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 
 add_library(deltak_compile_flags INTERFACE)
-target_compile_definitions(deltak_compile_flags INTERFACE _GNU_SOURCE)
+target_compile_definitions(deltak_compile_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:_GNU_SOURCE=>)
 target_compile_options(deltak_compile_flags INTERFACE
     -Wall -Wextra -Wshadow -Wvla
     $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>

@@ -1,0 +1,23 @@
+# cmake --install: the library, its headers, the command, and what find_package and pkg-config read.
+include(CMakePackageConfigHelpers)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/deltak)
+
+install(TARGETS deltak EXPORT deltakTargets)
+install(DIRECTORY include/deltak TYPE INCLUDE)
+install(FILES LICENSE TYPE DOC)
+if(TARGET deltak_command)
+    install(TARGETS deltak_command)
+endif()
+
+install(EXPORT deltakTargets NAMESPACE deltak:: DESTINATION ${package_dir})
+configure_package_config_file(cmake/deltakConfig.cmake.in deltakConfig.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(deltakConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/deltakConfig.cmake ${PROJECT_BINARY_DIR}/deltakConfigVersion.cmake
+              cmake/FindJansson.cmake cmake/FindOpenMPBLAS.cmake
+        DESTINATION ${package_dir})
+
+# pkg-config: what only a static link needs stands in Libs.private.
+string(REPLACE ";" " " deltak_openmp_flags "${OpenMP_C_FLAGS}")
+configure_file(deltak.pc.in deltak.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/deltak.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
