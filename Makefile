@@ -1,0 +1,50 @@
+# The short way in; CMake does the work (CMakePresets.json, CMakeLists.txt).
+#
+#   make         builds build/release          make bench    a step against its bare products
+#   make demo    trains on handwritten digits  make format   formats the sources
+#   make test    builds and runs every test    make clean    removes build/
+#   make deps    installs what is missing (Debian; the others call it)
+#
+# JOBS=N sets the number of compilers and tests at a time, CMAKE_FLAGS=… goes to cmake.
+
+JOBS ?= $(shell nproc)
+CMAKE_FLAGS ?=
+BUILD := build/release
+DEMO := build/demo
+DELTAK := $(BUILD)/deltak
+SOURCES = $(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp' '*.cu' '*.cuh')
+
+.PHONY: all deps demo test bench format check-format clean
+
+all: deps
+	cmake --preset release $(CMAKE_FLAGS)
+	cmake --build $(BUILD) -j$(JOBS)
+
+deps:
+	@scripts/setup-debian.sh
+
+demo: all
+	@mkdir -p $(DEMO)
+	$(DELTAK) train --data builtin:digits --valid-fraction 0.2 --hidden 128,128 --epochs 30 \
+	    --out $(DEMO)/digits.safetensors --metrics $(DEMO)/run.jsonl --plot $(DEMO)/curve.svg
+	@echo "On all 1,797 images, those of the training included:"
+	$(DELTAK) eval --model $(DEMO)/digits.safetensors --data builtin:digits
+	@echo "The network: $(DEMO)/digits.safetensors   the learning curve: $(DEMO)/curve.svg"
+
+test: all
+	ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS)
+
+bench: all
+	$(DELTAK) bench --device cpu --layers 1024,1024,1024,1024,10 --batch 512
+	$(DELTAK) bench --device cpu --layers 1024,1024,1024,1024,10 --batch 512 --optimizer adamw
+	$(DELTAK) bench --device cpu --workload mnist
+	$(DELTAK) bench --device cpu --workload mnist --optimizer adamw
+
+format:
+	clang-format -i $(SOURCES)
+
+check-format:
+	clang-format --dry-run -Werror $(SOURCES)
+
+clean:
+	rm -rf build
