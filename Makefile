@@ -7,6 +7,7 @@
 #
 # JOBS=N sets the number of compilers and tests at a time, CMAKE_FLAGS=… goes to cmake.
 
+MAKEFLAGS += --no-print-directory
 JOBS ?= $(shell nproc)
 CMAKE_FLAGS ?=
 BUILD := build/release
