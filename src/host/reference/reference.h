@@ -98,7 +98,8 @@ dk_status dki_ref_backward(const dki_ref_net *net, const dki_ref_batch *batch,
  *  pass->loss is left alone. */
 void dki_ref_backward_given(const dki_ref_net *net, const double *dl_da, dki_ref_tensors *pass);
 
-/** w_i/Σw, the part of row i in the mean loss: sample weights, and class weights with labels. */
+/** The factor of l_i in the mean loss: w_i/Σ_j w_j with the sample weights w; with labels and class
+ *  weights c, whose l_i contains c already, w_i/Σ_j w_j c_{y_j} as PyTorch has it. */
 double dki_ref_share(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row);
 
 /* --- how far single precision may be off ------------------------------------------------------ */
@@ -150,7 +151,8 @@ typedef struct dki_ref_rule {
 } dki_ref_rule;
 
 /** θ ← rule(θ, g, m, v). m [count] holds u of momentum and nesterov, m of adam, adamw and lion;
- *  v [count] that of rmsprop, adagrad, adam and adamw. NULL where unused. */
+ *  v [count] that of rmsprop, adagrad, adam and adamw. NULL where unused. (The backends' slot 1 is
+ *  the first that an optimizer has, so v for rmsprop and adagrad.) */
 void dki_ref_update(const dki_ref_rule *rule, int64_t count, double *theta, const double *g,
                     double *m, double *v);
 
