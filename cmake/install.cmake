@@ -17,7 +17,10 @@ install(FILES ${PROJECT_BINARY_DIR}/deltakConfig.cmake ${PROJECT_BINARY_DIR}/del
               cmake/FindJansson.cmake cmake/FindOpenMPBLAS.cmake
         DESTINATION ${package_dir})
 
-# pkg-config: what only a static link needs stands in Libs.private.
+# pkg-config: paths are relative to the file, so that the installed tree can be moved; what only a
+# static link needs stands in Libs.private.
+file(RELATIVE_PATH deltak_prefix_from_pc ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig
+     ${CMAKE_INSTALL_PREFIX})
 string(REPLACE ";" " " deltak_openmp_flags "${OpenMP_C_FLAGS}")
 configure_file(deltak.pc.in deltak.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/deltak.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
