@@ -25,6 +25,11 @@ if(NOT DELTAK_SANITIZE STREQUAL "none")
     set(sanitize -fsanitize=${DELTAK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
     target_compile_options(deltak_compile_flags INTERFACE ${sanitize})
     add_link_options(-fsanitize=${DELTAK_SANITIZE})
+    if(DELTAK_SANITIZE STREQUAL "thread" AND NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+        # libomp tells ThreadSanitizer about its barriers (through libarcher), libgomp doesn't.
+        message(WARNING "with ${CMAKE_C_COMPILER_ID}'s OpenMP, ThreadSanitizer reports races that "
+                        "aren't there: use clang, as the preset tsan does")
+    endif()
 endif()
 
 add_library(deltak_flags INTERFACE)
