@@ -20,11 +20,10 @@ DKI_FN float dki_activation_alpha(dk_activation kind, float alpha) {
     return kind == DK_LEAKY_RELU ? 0.01f : (kind == DK_ELU ? 1.0f : 0.0f);
 }
 
-/** 2u with u = √(2/π)(z + 0.044715 z³): gelu_tanh is z σ(2u). At |z| = 12 σ is 0 or 1 to the last
- *  bit, so z is clamped there and z³ can't overflow. */
+/** 2u with u = √(2/π)(z + 0.044715 z³): gelu_tanh is z σ(2u). For |z| ≤ 12, beyond which σ is 0 or
+ *  1 to the last bit and z³ might overflow. */
 DKI_FN float dki_gelu_inner(float z) {
-    const float c = dki_clamp(z, -12.0f, 12.0f);
-    return c * fmaf(c * c, 2.0f * 0.0356774081f, 2.0f * 0.797884561f);
+    return z * fmaf(z * z, 2.0f * 0.0356774081f, 2.0f * 0.797884561f);
 }
 
 /** Mish: tanh(log(1 + eᶻ)) = n/(n + 2) with n = eᶻ(eᶻ + 2); for z > 0 both sides of the fraction
@@ -39,15 +38,16 @@ DKI_FN float dki_mish_fraction(float z, float *slope) {
     return top * over;
 }
 
-/** σ′(z) = e/(1 + e)². */
-DKI_FN float dki_sigmoid_slope(float z) {
+/** σ′(z) = e/(1 + e)², and σ(z) by the way. */
+DKI_FN float dki_sigmoid_slope(float z, float *sigmoid) {
     const float e = dki_exp(-dki_abs(z)), over = 1.0f / (1.0f + e);
+    *sigmoid = z >= 0.0f ? over : e * over;
     return e * over * over;
 }
 
 /** g(z). */
 DKI_FN float dki_activation(dk_activation kind, float alpha, float z) {
-    float slope;
+    float other;
     switch (kind) {
     case DK_RELU:
         return z <= 0.0f ? 0.0f : z;
@@ -58,19 +58,19 @@ DKI_FN float dki_activation(dk_activation kind, float alpha, float z) {
     case DK_SELU:
         return z > 0.0f ? DKI_SELU_LAMBDA * z : DKI_SELU_LAMBDA_ALPHA * dki_expm1(z);
     case DK_GELU:
-        return z * dki_normal_cdf(z);
+        return z * dki_normal_cdf(z, &other);
     case DK_GELU_TANH:
-        return z * dki_sigmoid(dki_gelu_inner(z));
+        return z * dki_sigmoid(dki_gelu_inner(dki_clamp(z, -12.0f, 12.0f)));
     case DK_SILU:
         return z * dki_sigmoid(z);
     case DK_MISH:
-        return z * dki_mish_fraction(z, &slope);
+        return z * dki_mish_fraction(z, &other);
     case DK_SIGMOID:
         return dki_sigmoid(z);
     case DK_TANH:
         return dki_tanh(z);
     case DK_SOFTPLUS:
-        return (z > 0.0f ? z : 0.0f) + dki_log1p(dki_exp(-dki_abs(z)));
+        return (z > 0.0f ? z : 0.0f) + dki_log1p_exp(z);
     case DK_SOFTSIGN:
         return z / (1.0f + dki_abs(z));
     case DK_HARDTANH:
@@ -83,6 +83,7 @@ DKI_FN float dki_activation(dk_activation kind, float alpha, float z) {
 
 /** g′(z). */
 DKI_FN float dki_activation_grad(dk_activation kind, float alpha, float z) {
+    float other;
     switch (kind) {
     case DK_RELU:
         return z <= 0.0f ? 0.0f : 1.0f;
@@ -92,26 +93,28 @@ DKI_FN float dki_activation_grad(dk_activation kind, float alpha, float z) {
         return z > 0.0f ? 1.0f : alpha * dki_exp(z);
     case DK_SELU:
         return z > 0.0f ? DKI_SELU_LAMBDA : DKI_SELU_LAMBDA_ALPHA * dki_exp(z);
-    case DK_GELU: { /* Φ(z) + z φ(z); φ = 0 in fp32 from |z| = 15 on */
-        const float c = dki_clamp(z, -15.0f, 15.0f);
-        return fmaf(0.398942280f * c, dki_exp(-0.5f * c * c), dki_normal_cdf(z));
+    case DK_GELU: { /* Φ(z) + z φ(z) */
+        const float cdf = dki_normal_cdf(z, &other);
+        return fmaf(0.398942280f * z, other, cdf);
     }
     case DK_GELU_TANH: { /* σ(2u) + z σ′(2u) 2u′ */
-        const float c = dki_clamp(z, -12.0f, 12.0f), inner = dki_gelu_inner(z);
+        const float c = dki_clamp(z, -12.0f, 12.0f);
         const float rate = fmaf(c * c, 6.0f * 0.0356774081f, 2.0f * 0.797884561f);
-        return fmaf(c * rate, dki_sigmoid_slope(inner), dki_sigmoid(inner));
+        const float slope = dki_sigmoid_slope(dki_gelu_inner(c), &other);
+        return fmaf(c * rate, slope, other);
     }
-    case DK_SILU:
-        return fmaf(z, dki_sigmoid_slope(z), dki_sigmoid(z));
+    case DK_SILU: {
+        const float slope = dki_sigmoid_slope(z, &other);
+        return fmaf(z, slope, other);
+    }
     case DK_MISH: {
-        float slope;
-        const float fraction = dki_mish_fraction(z, &slope);
-        return fmaf(z, slope, fraction);
+        const float fraction = dki_mish_fraction(z, &other);
+        return fmaf(z, other, fraction);
     }
     case DK_SIGMOID:
-        return dki_sigmoid_slope(z);
-    case DK_TANH:
-        return 4.0f * dki_sigmoid_slope(2.0f * z); /* tanh z = 2σ(2z) − 1 */
+        return dki_sigmoid_slope(z, &other);
+    case DK_TANH: /* tanh z = 2σ(2z) − 1 */
+        return 4.0f * dki_sigmoid_slope(2.0f * z, &other);
     case DK_SOFTPLUS:
         return dki_sigmoid(z);
     case DK_SOFTSIGN: {

@@ -20,7 +20,7 @@ DKI_FN float dki_loss_value(dk_loss kind, float delta, float a, float y) {
     case DK_LOSS_HUBER:
         return size <= delta ? 0.5f * r * r : delta * fmaf(-0.5f, delta, size);
     case DK_LOSS_SIGMOID_CROSS_ENTROPY:
-        return fmaf(-a, y, a > 0.0f ? a : 0.0f) + dki_log1p(dki_exp(-dki_abs(a)));
+        return fmaf(-a, y, a > 0.0f ? a : 0.0f) + dki_log1p_exp(a);
     default:
         return NAN; /* the softmax is a matter of whole rows */
     }

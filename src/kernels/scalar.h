@@ -20,7 +20,7 @@ DKI_FN float dki_reduce(float x, int32_t *n) {
     const float shift = 12582912.0f;
     const float shifted = fmaf(x, 0x1.715476p+0f, shift); /* 1/log 2 */
     const float count = shifted - shift;
-    *n = (int32_t)(dki_bits(shifted) << 9) >> 9;
+    *n = (int32_t)(dki_bits(shifted) - 0x4b400000u); /* minus the bits of shift */
     return fmaf(count, 0x1.05c610p-29f, fmaf(count, -0x1.62e430p-1f, x)); /* log 2 in two parts */
 }
 
@@ -77,19 +77,16 @@ DKI_FN float dki_log(float x) {
     return x > 0.0f ? above : (x == 0.0f ? -INFINITY : NAN);
 }
 
-/** log(1 + x), within 2 ulp; −∞ at −1, NaN below. 1 + x ≈ 2ᵉ gives m = 2⁻ᵉ x + (2⁻ᵉ − 1) without
- *  the rounding of 1 + x. */
-DKI_FN float dki_log1p(float x) {
-    const uint32_t exponent = (dki_bits(1.0f + x) - 0x3f2aaaabu) & 0xff800000u;
-    const float inverse4 = dki_from_bits(0x40800000u - exponent); /* 4·2⁻ᵉ: 2⁻ᵉ may be denormal */
-    const float m = dki_from_bits(dki_bits(x) - exponent) + fmaf(0.25f, inverse4, -1.0f);
-    const float e = (float)(int32_t)exponent * 0x1p-23f;
-    const float finite = fmaf(e, 0x1.62e430p-1f, dki_log1p_small(m));
-    const float above = x < INFINITY ? finite : x;
-    return x > -1.0f ? above : (x == -1.0f ? -INFINITY : NAN);
+/** log(1 + e^−|x|), within 2 ulp: what log(1 + eˣ) is above max(x, 0). With e = e^−|x| ≤ 1 and
+ *  m = e, or (e − 1)/2 where 1 + e ≥ 4/3 is halved, nothing of e is lost to 1 + e. */
+DKI_FN float dki_log1p_exp(float x) {
+    const float e = dki_exp(-dki_abs(x));
+    const bool halved = e > 0x1.555556p-2f;
+    const float part = dki_log1p_small(halved ? fmaf(0.5f, e, -0.5f) : e);
+    return halved ? part + 0x1.62e430p-1f : part;
 }
 
-/** 1/(1 + e⁻ˣ), within 3 ulp, denormal results included. */
+/** σ(x) = 1/(1 + e⁻ˣ), within 3 ulp, denormal results included. */
 DKI_FN float dki_sigmoid(float x) {
     const float e = dki_exp(-dki_abs(x));
     return (x >= 0.0f ? 1.0f : e) / (1.0f + e);
@@ -106,28 +103,29 @@ DKI_FN float dki_tanh(float x) {
     return size <= 0.625f ? fmaf(x * s, q, x) : dki_copy_sign(large, x);
 }
 
-/** erf x, within 2 ulp: x + x p(x²) up to 0.925, then 1 − e^(−t q(t)), t = |x|, which is 1 in fp32
- *  from t = 4 on. */
-DKI_FN float dki_erf(float x) {
-    const float size = dki_abs(x), s = x * x, t = size > 4.0f ? 4.0f : size;
-    float p = fmaf(-0x1.398912p-11f, s, 0x1.4723dep-8f);
-    p = fmaf(p, s, -0x1.b689b6p-6f);
-    p = fmaf(p, s, 0x1.ce1a88p-4f);
-    p = fmaf(p, s, -0x1.8126e8p-2f);
-    p = fmaf(p, s, 0x1.06eba6p-3f);
-    float q = fmaf(0x1.78e138p-17f, t, -0x1.527e5ep-12f);
-    q = fmaf(q, t, 0x1.dd6e38p-9f);
-    q = fmaf(q, t, -0x1.8551d2p-6f);
-    q = fmaf(q, t, 0x1.b3259cp-4f);
-    q = fmaf(q, t, 0x1.45328ap-1f);
-    q = fmaf(q, t, 0x1.20ef1cp+0f);
-    const float large = 1.0f - dki_exp(-t * q);
-    return size <= 0.925f ? fmaf(x, p, x) : dki_copy_sign(large, x);
-}
-
-/** Φ(x), the normal distribution function, within 2⁻²³ absolutely. */
-DKI_FN float dki_normal_cdf(float x) {
-    return fmaf(0.5f, dki_erf(x * 0x1.6a09e6p-1f), 0.5f);
+/** Φ(x) = (1 + erf(x/√2))/2, the normal distribution function, within 4 ulp for x ≥ 0 and 7 ulp
+ *  below, down to the denormals (1 + erf would lose the tail); *bell gets e^(−x²/2), within 2 ulp.
+ *
+ *  With t = |x|: Φ(−t) = e^(−t²/2) R(t), where (t + 3) R(t) goes smoothly from 3/2 to 1/√2π, and is
+ * a polynomial in u = (3 − t)/(3 + t). The square is rounded; e^(−rest/2) ≈ 1 − rest/2 makes up for
+ *  that. From t = 14.5 on the tail is 0. */
+DKI_FN float dki_normal_cdf(float x, float *bell) {
+    const float size = dki_abs(x), t = size > 14.5f ? 14.5f : size;
+    const float square = t * t, rest = fmaf(t, t, -square);
+    const float rounded = dki_exp(-0.5f * square);
+    const float e = fmaf(-0.5f * rest, rounded, rounded);
+    const float over = 1.0f / (t + 3.0f), u = fmaf(6.0f, over, -1.0f);
+    float p = fmaf(-0x1.15efeap-12f, u, 0x1.d8dc64p-11f);
+    p = fmaf(p, u, 0x1.19df4cp-10f);
+    p = fmaf(p, u, -0x1.c5c7c8p-8f);
+    p = fmaf(p, u, -0x1.576656p-7f);
+    p = fmaf(p, u, 0x1.832068p-5f);
+    p = fmaf(p, u, 0x1.d71462p-3f);
+    p = fmaf(p, u, 0x1.04c730p-1f);
+    p = fmaf(p, u, 0x1.754a74p-1f);
+    p *= over;
+    *bell = e;
+    return x > 0.0f ? fmaf(-e, p, 1.0f) : e * p;
 }
 
 /** The normal variate Φ⁻¹((word + ½)/2³²), absolute error below 1.5e-6: PPND7 of Wichura 1988

@@ -3,7 +3,9 @@
  *
  * A Feistel network permutes the integers of b bits, 2ᵇ⁻¹ < n ≤ 2ᵇ, whatever its round function
  * is; results ≥ n are sent through again until one is below n ("cycle walking", Black and Rogaway,
- * CT-RSA 2002), which takes less than two passes on average and keeps the map a permutation. */
+ * CT-RSA 2002), which takes less than two passes on average and keeps the map a permutation. b is
+ * at least 8: halves of two or three bits give too few round functions to make all orders of a
+ * handful of rows equally likely, and 256 passes cost nothing. */
 #ifndef DKI_SHUFFLE_H
 #define DKI_SHUFFLE_H
 
@@ -23,7 +25,7 @@ DKI_FN uint32_t dki_shuffle_mix(uint32_t half, uint32_t key) {
 DKI_FN uint64_t dki_shuffle(uint64_t seed, uint64_t epoch, uint64_t n, uint64_t i) {
     const dki_words first = dki_random_block(seed, DKI_FOR_SHUFFLE, 0, epoch, 0, 0);
     const dki_words second = dki_random_block(seed, DKI_FOR_SHUFFLE, 0, epoch, 0, 1);
-    int bits = 2;
+    int bits = 8;
     while (bits < 62 && n > (uint64_t)1 << bits) ++bits;
     const int low_bits = bits / 2, high_bits = bits - low_bits;
     const uint32_t low_mask = (uint32_t)(((uint64_t)1 << low_bits) - 1);
