@@ -22,7 +22,7 @@ typedef struct dki_backend dki_backend;
 /** What a backend gets of its host. */
 typedef struct dki_services {
     const dk_allocator *allocator;
-    dki_log *log;
+    dki_logger *log;
 } dki_services;
 
 typedef struct dki_matrix {
@@ -39,7 +39,8 @@ typedef struct dki_nonlinearity {
     float alpha;
     uint32_t dropout_threshold; /* a word below it drops the element; 0 = no dropout */
     float dropout_scale;        /* 1/(1 − p) */
-    uint32_t layer;             /* k: part of the random counter */
+    uint32_t layer;     /* k, and the row of the effective batch that a micro-batch starts */
+    uint32_t first_row; /* at: parts of the random counter */
 } dki_nonlinearity;
 
 /** One entry of the ring that tells a step what the host alone knows beforehand. */
@@ -121,10 +122,11 @@ typedef struct dki_linear_backward_data {
 
 /** dW_k = Δ_kᵀ A_{k−1}. */
 typedef struct dki_linear_backward_params {
-    dki_matrix delta; /* [B, n_k] */
-    dki_matrix a_in;  /* [B, n_{k−1}] */
-    dki_matrix dw;    /* [n_k, n_{k−1}] */
-    bool accumulate;  /* dW += */
+    dki_matrix delta;      /* [B, n_k] */
+    dki_matrix a_in;       /* [B, n_{k−1}] */
+    dki_matrix dw;         /* [n_k, n_{k−1}] */
+    bool accumulate;       /* dW += */
+    dki_step_state *state; /* latches bad_tick where dW isn't finite; NULL = nobody asks */
     void *workspace;
 } dki_linear_backward_params;
 
@@ -189,9 +191,18 @@ typedef struct dki_update_range {
     dki_step_state *state;
 } dki_update_range;
 
+/** The first operation of a step: takes the ring entry of the next tick, and (unless decide will)
+ *  counts the update and sets its rate. */
+typedef struct dki_begin {
+    dki_rule rule;
+    bool decide_follows;
+    dki_step_state *state;
+} dki_begin;
+
 /** After the backward pass: the finite flag and the 2-norm over ranges of the gradients, skip and
  *  the gradient's multiplier. */
 typedef struct dki_decide {
+    dki_rule rule;
     const float *gradients;
     const dki_range *ranges; /* host memory */
     size_t range_count;
@@ -199,6 +210,17 @@ typedef struct dki_decide {
     dki_step_state *state;
     void *workspace;
 } dki_decide;
+
+typedef enum dki_product_kind {
+    DKI_PRODUCT_FORWARD, /* [rows, cols] = A [rows, depth] · B [cols, depth]ᵀ */
+    DKI_PRODUCT_DATA,    /* [rows, cols] = A [rows, depth] · B [depth, cols]  */
+    DKI_PRODUCT_PARAMS   /* [rows, cols] = A [depth, rows]ᵀ · B [depth, cols] */
+} dki_product_kind;
+
+typedef struct dki_bare_product {
+    dki_product_kind kind;
+    dki_matrix a, b, out;
+} dki_bare_product;
 
 typedef struct dki_backend_info {
     char device[16];
@@ -224,7 +246,7 @@ typedef struct dki_backend_ops {
     dk_status (*zero)(dki_backend *, dki_lane, void *memory, size_t bytes);
     dk_status (*sync)(dki_backend *);
 
-    /* the device itself */
+    /* the device itself; describe also reads how much memory is free now */
     dk_status (*describe)(dki_backend *, dki_backend_info *);
     void (*close)(dki_backend *);
     dk_status (*prepare)(dki_backend *, const dki_plan_request *, dki_plan *);
@@ -240,15 +262,19 @@ typedef struct dki_backend_ops {
     dk_status (*loss)(dki_backend *, dki_lane, const dki_loss *);
     dk_status (*update)(dki_backend *, dki_lane, const dki_update_range *);
 
-    /* step state: begin advances tick and takes its ring entry; decide as above */
-    dk_status (*begin)(dki_backend *, dki_lane, dki_step_state *, const dki_rule *);
+    /* the step state */
+    dk_status (*begin)(dki_backend *, dki_lane, const dki_begin *);
     dk_status (*decide)(dki_backend *, dki_lane, const dki_decide *);
 
-    /* time: `after` waits for all that is queued on `before`; run captures `body` at the first call
-     * with an empty *recording, and replays it afterwards (the CPU just calls it) */
+    /* time: `after` waits for all that is queued on `before`; run captures `body` when *recording
+     * is empty, and replays it otherwise (the CPU just calls it); a NULL body forgets the recording
+     */
     dk_status (*order)(dki_backend *, dki_lane before, dki_lane after);
     dk_status (*run)(dki_backend *, dki_recording **recording, dki_body body, void *argument);
-    void (*forget)(dki_backend *, dki_recording *recording);
+
+    /* measure: one bare matrix product by the method `method` = 0, 1, …; DK_E_UNSUPPORTED past the
+     * last. The floor that a step is compared with */
+    dk_status (*bare_product)(dki_backend *, dki_lane, int method, const dki_bare_product *);
 } dki_backend_ops;
 
 struct dki_backend {

@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void dki_log_line(dki_log *log, dk_log_level level, const char *format, ...) {
+void dki_log_line(dki_logger *log, dk_log_level level, const char *format, ...) {
     if (!log->write || level > log->level) return;
     char line[1024];
     va_list arguments;

@@ -6,15 +6,15 @@
 
 #include <pthread.h>
 
-typedef struct dki_log {
+typedef struct dki_logger {
     dk_log_fn write; /* NULL = silence */
     void *user;
     dk_log_level level;
     pthread_mutex_t lock;
-} dki_log;
+} dki_logger;
 
 /** Formats and writes one line if `level` is wanted. */
-void dki_log_line(dki_log *log, dk_log_level level, const char *format, ...)
+void dki_log_line(dki_logger *log, dk_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 #endif

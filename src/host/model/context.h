@@ -9,7 +9,7 @@
 struct dk_context {
     int references; /* atomic */
     dk_allocator allocator;
-    dki_log log;
+    dki_logger log;
     dki_services services;
     dki_backend *backend;
     dki_backend_info info;

@@ -1,0 +1,189 @@
+/* Opening the CPU backend: memory, plan, and its table of operations. */
+#include "backend/cpu/cpu.h"
+#include "backend/cpu/tiles.h"
+#include "base/memory.h"
+
+#include <cblas.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+
+static dk_status cpu_alloc(dki_backend *backend, size_t bytes, void **memory) {
+    /* dki_alloc aligns to 64 bytes; tensors want 256. The start of the block is kept in front. */
+    char *block = NULL;
+    *memory = NULL;
+    size_t total = 0;
+    DKI_REQUIRE(dki_add(bytes, 2 * 256, &total), DK_E_MEMORY, "%zu bytes overflow", bytes);
+    DKI_TRY(dki_alloc(dki_cpu_of(backend)->services.allocator, total, 1, "a tensor region",
+                      (void **)&block));
+    char *aligned = block + 256 - (size_t)((uintptr_t)block % 256);
+    ((void **)(void *)aligned)[-1] = block;
+    *memory = aligned;
+    return DK_OK;
+}
+
+static void cpu_release(dki_backend *backend, void *memory) {
+    if (memory) dki_release(dki_cpu_of(backend)->services.allocator, ((void **)memory)[-1]);
+}
+
+static dk_status cpu_copy(dki_backend *backend, void *to, const void *from, size_t bytes) {
+    (void)backend;
+    if (bytes) memcpy(to, from, bytes);
+    return DK_OK;
+}
+
+static dk_status cpu_zero(dki_backend *backend, dki_lane lane, void *memory, size_t bytes) {
+    (void)backend;
+    (void)lane;
+    if (bytes) memset(memory, 0, bytes);
+    return DK_OK;
+}
+
+static dk_status cpu_sync(dki_backend *backend) {
+    (void)backend;
+    return DK_OK;
+}
+
+static dk_status cpu_order(dki_backend *backend, dki_lane before, dki_lane after) {
+    (void)backend;
+    (void)before;
+    (void)after;
+    return DK_OK;
+}
+
+static dk_status cpu_run(dki_backend *backend, dki_recording **recording, dki_body body,
+                         void *argument) {
+    (void)backend;
+    (void)recording;
+    return body ? body(argument) : DK_OK;
+}
+
+static void cpu_close(dki_backend *backend) {
+    dki_release(dki_cpu_of(backend)->services.allocator, backend);
+}
+
+/* Whether g′ from a is exact in fp32, so that z needn't be stored: where g′ is a step function. */
+static bool gradient_from_a(const dki_layer_shape *layer) {
+    return layer->activation == DK_IDENTITY || layer->activation == DK_RELU;
+}
+
+static size_t max_size(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request, dki_plan *plan) {
+    (void)backend;
+    plan->alignment = 256;
+    plan->ld_multiple = 1;
+    plan->element = sizeof(float);
+    size_t widest = 0, elements = 0;
+    for (size_t k = 0; k < request->layer_count; ++k) {
+        const dki_layer_shape *layer = &request->layers[k];
+        bool distinct = layer->activation != DK_IDENTITY || layer->dropout;
+        plan->keep_z[k] =
+            request->keep_all ? distinct : request->gradients && !gradient_from_a(layer);
+        widest = max_size(widest, (size_t)max_size((size_t)layer->width, (size_t)layer->inputs));
+        elements += (size_t)layer->width * (size_t)(layer->inputs + 1);
+    }
+    /* row losses and column sums; or the partial sums of the norm */
+    size_t sums =
+        (size_t)request->max_batch * sizeof(double) + DKI_MAX_ROW_TILES * widest * sizeof(float);
+    size_t norms = (elements / 4096 + 64) * sizeof(double);
+    plan->workspace_bytes = max_size(sums, norms);
+    return DK_OK;
+}
+
+/* "model name" of /proc/cpuinfo; "CPU" where there is none. */
+static void processor_name(char *name, size_t size) {
+    snprintf(name, size, "CPU");
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    if (!file) return;
+    char line[256];
+    while (fgets(line, sizeof line, file)) {
+        char *colon = strncmp(line, "model name", 10) == 0 ? strchr(line, ':') : NULL;
+        if (!colon) continue;
+        line[strcspn(line, "\n")] = '\0';
+        snprintf(name, size, "%.*s", (int)size - 1, colon + 2);
+        break;
+    }
+    fclose(file);
+}
+
+static dk_status cpu_describe(dki_backend *backend, dki_backend_info *info) {
+    dki_cpu *cpu = dki_cpu_of(backend);
+    memset(info, 0, sizeof *info);
+    snprintf(info->device, sizeof info->device, "cpu");
+    processor_name(info->device_name, sizeof info->device_name);
+    snprintf(info->library, sizeof info->library, "%s", openblas_get_config());
+    snprintf(info->kernel, sizeof info->kernel, "%s", openblas_get_corename());
+    snprintf(info->vector, sizeof info->vector, "%s", cpu->loops->name);
+    info->threads = cpu->threads;
+    struct sysinfo memory;
+    if (sysinfo(&memory) == 0) {
+        info->memory_total = (uint64_t)memory.totalram * memory.mem_unit;
+        info->memory_free = (uint64_t)(memory.freeram + memory.bufferram) * memory.mem_unit;
+    }
+    return DK_OK;
+}
+
+static const dki_backend_ops cpu_ops = {
+    .alloc = cpu_alloc,
+    .release = cpu_release,
+    .upload = cpu_copy,
+    .download = cpu_copy,
+    .zero = cpu_zero,
+    .sync = cpu_sync,
+    .describe = cpu_describe,
+    .close = cpu_close,
+    .prepare = dki_cpu_prepare,
+    .linear_forward = dki_cpu_forward,
+    .linear_backward_data = dki_cpu_backward_data,
+    .linear_backward_params = dki_cpu_backward_params,
+    .gather = dki_cpu_gather,
+    .loss = dki_cpu_loss,
+    .update = dki_cpu_update,
+    .begin = dki_cpu_begin,
+    .decide = dki_cpu_decide,
+    .order = cpu_order,
+    .run = cpu_run,
+    .bare_product = dki_cpu_bare_product,
+};
+
+const dki_loops *dki_loops_choose(void) {
+#if defined(DKI_X86_VARIANTS)
+    __builtin_cpu_init();
+    bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                __builtin_cpu_supports("bmi2");
+    bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
+    if (avx2 && avx512) return &dki_loops_avx512;
+    if (avx2) return &dki_loops_avx2;
+#endif
+    return &dki_loops_baseline;
+}
+
+/* What openblas_get_parallel() answers. */
+enum { BLAS_SEQUENTIAL = 0, BLAS_PTHREADS = 1, BLAS_OPENMP = 2 };
+
+dk_status dki_cpu_open(dki_backend **backend, const dki_services *services, int threads,
+                       dk_precision precision) {
+    *backend = NULL;
+    DKI_REQUIRE(precision == DK_FP32, DK_E_UNSUPPORTED,
+                "the CPU computes in fp32 only: ask for fp32, or for a CUDA device");
+    dki_cpu *cpu = NULL;
+    DKI_TRY(dki_new(services->allocator, &cpu, 1, "the CPU backend"));
+    *cpu = (dki_cpu){.base = {&cpu_ops, true},
+                     .services = *services,
+                     .loops = dki_loops_choose(),
+                     .threads = threads};
+    if (openblas_get_parallel() == BLAS_PTHREADS) {
+        /* Its threads would fight with ours over the cores: 1.7–2.7 times the time. */
+        openblas_set_num_threads(1);
+        dki_log_line(services->log, DK_LOG_WARNING,
+                     "this OpenBLAS is the pthread build; it is now limited to one thread a call. "
+                     "Install the OpenMP build (Debian: libopenblas0-openmp)");
+    }
+    *backend = &cpu->base;
+    return DK_OK;
+}

@@ -1,0 +1,39 @@
+/* The CPU backend's own state, and its operations, one file each. */
+#ifndef DKI_CPU_H
+#define DKI_CPU_H
+
+#include "backend/backend.h"
+#include "backend/cpu/loops.h"
+
+typedef struct dki_cpu {
+    dki_backend base;
+    dki_services services;
+    const dki_loops *loops;
+    int threads;
+} dki_cpu;
+
+static inline dki_cpu *dki_cpu_of(dki_backend *backend) {
+    return (dki_cpu *)backend;
+}
+
+dk_status dki_cpu_prepare(dki_backend *, const dki_plan_request *, dki_plan *);
+dk_status dki_cpu_forward(dki_backend *, dki_lane, const dki_linear_forward *);
+dk_status dki_cpu_backward_data(dki_backend *, dki_lane, const dki_linear_backward_data *);
+dk_status dki_cpu_backward_params(dki_backend *, dki_lane, const dki_linear_backward_params *);
+dk_status dki_cpu_gather(dki_backend *, dki_lane, const dki_gather *);
+dk_status dki_cpu_loss(dki_backend *, dki_lane, const dki_loss *);
+dk_status dki_cpu_update(dki_backend *, dki_lane, const dki_update_range *);
+dk_status dki_cpu_begin(dki_backend *, dki_lane, const dki_begin *);
+dk_status dki_cpu_decide(dki_backend *, dki_lane, const dki_decide *);
+dk_status dki_cpu_bare_product(dki_backend *, dki_lane, int method, const dki_bare_product *);
+
+/** db = the sum over tiles of rows, in order, of sums [row_tiles, cols]; or db += it. */
+void dki_cpu_add_sums(float *db, const float *sums, int64_t row_tiles, int64_t cols,
+                      bool accumulate);
+
+/** Latches the first bad tick. */
+static inline void dki_cpu_latch(dki_step_state *state) {
+    if (!state->bad_tick) state->bad_tick = state->tick;
+}
+
+#endif

@@ -1,0 +1,102 @@
+/* Flat loops: the update of every optimizer, the check for NaN and Inf, the sum of squares; and the
+ * gathering of rows in any type. */
+#include "backend/cpu/loops.h"
+#include "kernels/optimizer.h"
+
+void DKI_LOOP(dki_loops_gather)(const dki_gather_tile *tile);
+void DKI_LOOP(dki_loops_update)(const dki_rule *rule, dki_rate rate, float decay, int64_t count,
+                                float *w, const float *g, float *slot1, float *slot2);
+bool DKI_LOOP(dki_loops_finite)(const float *x, int64_t ld, int64_t rows, int64_t cols);
+double DKI_LOOP(dki_loops_square_sum)(const float *x, int64_t count);
+
+/* One row of `type` values, element j at j·stride; f64 is subtracted and scaled in double. */
+#define GATHER_ROW(type, wide)                                                                     \
+    {                                                                                              \
+        const type *in = (const type *)source->features + from * source->row_stride;               \
+        const int64_t stride = source->col_stride;                                                 \
+        if (!source->scale) {                                                                      \
+            for (int64_t j = 0; j < cols; ++j) x[j] = (float)in[j * stride];                       \
+        } else if (stride == 1) {                                                                  \
+            for (int64_t j = 0; j < cols; ++j)                                                     \
+                x[j] = (float)(((wide)in[j] - (wide)shift[j]) * (wide)scale[j]);                   \
+        } else {                                                                                   \
+            for (int64_t j = 0; j < cols; ++j)                                                     \
+                x[j] = (float)(((wide)in[j * stride] - (wide)shift[j]) * (wide)scale[j]);          \
+        }                                                                                          \
+        break;                                                                                     \
+    }
+
+void DKI_LOOP(dki_loops_gather)(const dki_gather_tile *tile) {
+    const dki_gather *source = tile->source;
+    const float *shift = source->shift, *scale = source->scale;
+    const int64_t cols = tile->cols;
+    for (int64_t row = 0; row < tile->rows; ++row) {
+        int64_t position = tile->first + row;
+        int64_t from = source->order ? source->order[position] : position;
+        float *x = tile->x + row * tile->x_ld;
+        switch (source->type) {
+        case DK_F32:
+            GATHER_ROW(float, float)
+        case DK_F64:
+            GATHER_ROW(double, double)
+        case DK_U8:
+            GATHER_ROW(uint8_t, float)
+        case DK_I32:
+            GATHER_ROW(int32_t, double)
+        case DK_I64:
+            GATHER_ROW(int64_t, double)
+        }
+    }
+}
+
+/* The rule with a constant kind, so that each loop has straight-line code. A slot that the rule
+ * doesn't have is never touched; its pointer stands at w, so that the address is a valid one. */
+void DKI_LOOP(dki_loops_update)(const dki_rule *rule, dki_rate rate, float decay, int64_t count,
+                                float *w, const float *g, float *slot1, float *slot2) {
+    dki_rule r = *rule;
+    if (!slot1) slot1 = w;
+    if (!slot2) slot2 = w;
+    switch (rule->kind) {
+#define UPDATE(KIND)                                                                               \
+    case KIND:                                                                                     \
+        r.kind = KIND;                                                                             \
+        _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) w[i] =                             \
+            dki_update(r, rate, decay, w[i], g[i], slot1 + i, slot2 + i);                          \
+        break;
+        UPDATE(DK_SGD)
+        UPDATE(DK_MOMENTUM)
+        UPDATE(DK_NESTEROV)
+        UPDATE(DK_RMSPROP)
+        UPDATE(DK_ADAGRAD)
+        UPDATE(DK_ADAM)
+        UPDATE(DK_ADAMW)
+        UPDATE(DK_LION)
+#undef UPDATE
+    }
+}
+
+/* x·0 is 0 for a finite x and NaN otherwise; the sum is NaN if any is. */
+bool DKI_LOOP(dki_loops_finite)(const float *x, int64_t ld, int64_t rows, int64_t cols) {
+    float lanes[DKI_LANES] = {0};
+    for (int64_t row = 0; row < rows; ++row) {
+        const float *line = x + row * ld;
+        int64_t j = 0;
+        for (; j + DKI_LANES <= cols; j += DKI_LANES)
+            for (int i = 0; i < DKI_LANES; ++i) lanes[i] += line[j + i] * 0.0f;
+        for (; j < cols; ++j) lanes[0] += line[j] * 0.0f;
+    }
+    float sum = 0.0f;
+    for (int i = 0; i < DKI_LANES; ++i) sum += lanes[i];
+    return sum == 0.0f;
+}
+
+double DKI_LOOP(dki_loops_square_sum)(const float *x, int64_t count) {
+    double lanes[DKI_LANES] = {0};
+    int64_t j = 0;
+    for (; j + DKI_LANES <= count; j += DKI_LANES)
+        for (int i = 0; i < DKI_LANES; ++i) lanes[i] += (double)x[j + i] * (double)x[j + i];
+    for (; j < count; ++j) lanes[0] += (double)x[j] * (double)x[j];
+    double sum = 0.0;
+    for (int i = 0; i < DKI_LANES; ++i) sum += lanes[i];
+    return sum;
+}

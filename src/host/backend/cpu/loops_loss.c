@@ -1,0 +1,142 @@
+/* Loss and δ⁽ᴸ⁾ of a tile of whole rows, in one pass, with the column sums. */
+#include "backend/cpu/loops.h"
+#include "kernels/activation.h"
+#include "kernels/loss.h"
+
+#include <math.h>
+#include <string.h>
+
+void DKI_LOOP(dki_loops_loss)(const dki_loss_tile *tile);
+
+/* The sum of a row in DKI_LANES interleaved partial sums, then a tree: the same bits at any vector
+ * width. */
+static float lane_sum(const float lanes[DKI_LANES]) {
+    float sum[DKI_LANES];
+    memcpy(sum, lanes, sizeof sum);
+    for (int half = DKI_LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; ++i) sum[i] += sum[i + half];
+    return sum[0];
+}
+
+static float row_max(const float *z, int64_t cols) {
+    float largest[DKI_LANES];
+    for (int i = 0; i < DKI_LANES; ++i) largest[i] = z[0];
+    int64_t j = 0;
+    for (; j + DKI_LANES <= cols; j += DKI_LANES)
+        for (int i = 0; i < DKI_LANES; ++i)
+            largest[i] = z[j + i] > largest[i] ? z[j + i] : largest[i];
+    float result = largest[0];
+    for (int i = 1; i < DKI_LANES; ++i) result = largest[i] > result ? largest[i] : result;
+    for (; j < cols; ++j) result = z[j] > result ? z[j] : result;
+    return result;
+}
+
+/* e[j] = exp(z[j] − top), and their sum. e may be NULL. */
+static float row_exp(const float *z, float top, int64_t cols, float *e) {
+    float lanes[DKI_LANES] = {0};
+    int64_t j = 0;
+    for (; j + DKI_LANES <= cols; j += DKI_LANES) {
+        float value[DKI_LANES];
+        for (int i = 0; i < DKI_LANES; ++i) value[i] = dki_exp(z[j + i] - top);
+        for (int i = 0; i < DKI_LANES; ++i) lanes[i] += value[i];
+        if (e) memcpy(e + j, value, sizeof value);
+    }
+    for (int i = 0; j + i < cols; ++i) {
+        float value = dki_exp(z[j + i] - top);
+        lanes[i] += value;
+        if (e) e[j + i] = value;
+    }
+    return lane_sum(lanes);
+}
+
+/* s_j of class j: see kernels/loss.h. */
+static inline float softmax_target(const dki_loss_tile *tile, int64_t row, int64_t j, float share) {
+    float y =
+        tile->labels ? (tile->labels[row] == j ? 1.0f : 0.0f) : tile->targets[row * tile->cols + j];
+    float class_weight = tile->rule.class_weights ? tile->rule.class_weights[j] : 1.0f;
+    return dki_softmax_target(class_weight, y, tile->rule.smoothing, share);
+}
+
+/* Index labels without smoothing have one s_j that isn't 0. Returns l and sets *total = Σ s_j. */
+static double softmax_loss(const dki_loss_tile *tile, int64_t row, float top, float log_sum,
+                           float share, float *total) {
+    const float *z = tile->z + row * tile->z_ld;
+    int64_t first = 0, end = tile->cols;
+    if (tile->labels && tile->rule.smoothing == 0.0f) {
+        first = tile->labels[row];
+        end = first + 1;
+    }
+    double loss = 0.0;
+    float sum = 0.0f;
+    for (int64_t j = first; j < end; ++j) {
+        float target = softmax_target(tile, row, j, share);
+        sum += target;
+        /* A class at probability 0 that isn't wanted costs nothing, also at z = −Inf. */
+        if (target != 0.0f) loss += (double)dki_softmax_value(target, log_sum, z[j] - top);
+    }
+    *total = sum;
+    return loss;
+}
+
+/* One pass for the largest logit, one for the exponentials, one for δ: the row stays in cache. */
+static void softmax_row(const dki_loss_tile *tile, int64_t row, float scale, float weight) {
+    const int64_t cols = tile->cols;
+    const float *z = tile->z + row * tile->z_ld;
+    const float share = tile->rule.smoothing / (float)cols;
+    float *delta = tile->delta ? tile->delta + row * tile->delta_ld : NULL;
+    float top = row_max(z, cols), total = 0.0f;
+    float sum = row_exp(z, top, cols, delta);
+    tile->row_loss[row] =
+        softmax_loss(tile, row, top, dki_log(sum), share, &total) * (double)weight;
+    if (!delta) return;
+    const float inverse = 1.0f / sum;
+    for (int64_t j = 0; j < cols; ++j)
+        delta[j] = scale *
+                   dki_softmax_grad(softmax_target(tile, row, j, share), total, delta[j] * inverse);
+}
+
+/* l = mean_j of the elementwise loss; δ_j = ∂l_j/∂a_j · g′(z_j)·scale. The losses of a row are
+ * summed in lanes, in float, and the rows in double. */
+static void elementwise_row(const dki_loss_tile *tile, int64_t row, float scale, float weight) {
+    const int64_t cols = tile->cols;
+    const float *z = tile->z + row * tile->z_ld, *a = tile->a + row * tile->a_ld;
+    const dk_loss kind = (dk_loss)tile->rule.kind;
+    const float huber = tile->rule.huber_delta;
+    float lanes[DKI_LANES] = {0};
+    for (int64_t j = 0; j < cols; ++j) {
+        float y =
+            tile->labels ? (tile->labels[row] == j ? 1.0f : 0.0f) : tile->targets[row * cols + j];
+        lanes[j % DKI_LANES] += dki_loss_value(kind, huber, a[j], y);
+        if (!tile->delta) continue;
+        float slope = dki_loss_grad(kind, huber, a[j], y);
+        tile->delta[row * tile->delta_ld + j] =
+            slope * dki_activation_grad(tile->g.kind, tile->g.alpha, z[j]) * scale;
+    }
+    tile->row_loss[row] = (double)lane_sum(lanes) * (double)weight;
+}
+
+/* δ_j = (∂l/∂a_j) g′(z_j), the caller's own loss. */
+static void given_row(const dki_loss_tile *tile, int64_t row) {
+    const float *z = tile->z + row * tile->z_ld, *given = tile->targets + row * tile->cols;
+    for (int64_t j = 0; j < tile->cols; ++j)
+        tile->delta[row * tile->delta_ld + j] =
+            given[j] * dki_activation_grad(tile->g.kind, tile->g.alpha, z[j]);
+    tile->row_loss[row] = 0.0;
+}
+
+void DKI_LOOP(dki_loops_loss)(const dki_loss_tile *tile) {
+    if (tile->sums) memset(tile->sums, 0, (size_t)tile->cols * sizeof *tile->sums);
+    for (int64_t row = 0; row < tile->rows; ++row) {
+        float weight = tile->weights ? tile->weights[row] : 1.0f;
+        float scale = weight * tile->inverse_normaliser;
+        if (tile->rule.kind == DKI_LOSS_GIVEN)
+            given_row(tile, row);
+        else if (tile->rule.kind == DK_LOSS_SOFTMAX_CROSS_ENTROPY)
+            softmax_row(tile, row, scale, weight);
+        else
+            elementwise_row(tile, row, scale, weight);
+        if (!tile->sums) continue;
+        const float *delta = tile->delta + row * tile->delta_ld;
+        for (int64_t j = 0; j < tile->cols; ++j) tile->sums[j] += delta[j];
+    }
+}

@@ -1,0 +1,39 @@
+/* How a product's output is cut into tiles.
+ *
+ * One BLAS call computes one tile over the whole reduction, on one thread of our own parallel
+ * region; the cut depends on the shape alone, never on the number of threads, so that any number of
+ * threads gives the same bits. (One and two threads inside OpenBLAS do not.) */
+#ifndef DKI_TILES_H
+#define DKI_TILES_H
+
+#include "backend/backend.h"
+
+/** At most so many tiles of rows: bounds the workspace of the column sums. */
+enum { DKI_MAX_ROW_TILES = 256 };
+
+typedef struct dki_grid {
+    int64_t rows, cols; /* of the output */
+    int64_t tile_rows,
+        tile_cols; /* of a tile; tile_cols is a multiple of 4 unless it's the only one */
+    int64_t row_tiles, col_tiles;
+} dki_grid;
+
+typedef struct dki_tile {
+    int64_t row, col;   /* of its first element */
+    int64_t rows, cols; /* its size */
+    int64_t row_tile;   /* which tile of rows */
+} dki_tile;
+
+dki_grid dki_grid_make(dki_product_kind kind, int64_t rows, int64_t cols, int64_t depth);
+
+static inline int64_t dki_grid_tiles(const dki_grid *grid) {
+    return grid->row_tiles * grid->col_tiles;
+}
+
+dki_tile dki_grid_tile(const dki_grid *grid, int64_t index);
+
+/** One tile of a product: out = op(A) op(B) + beta·out. Single-threaded inside a parallel region.
+ */
+void dki_tile_product(const dki_bare_product *product, const dki_tile *tile, float beta);
+
+#endif

@@ -1,0 +1,79 @@
+/* The public names of enumerations. The order of each table is the enumeration's. */
+#include "base/names.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+
+static const char *const activation_names[] = {
+    "identity", "relu", "leaky_relu", "elu",  "selu",     "gelu",     "gelu_tanh",
+    "silu",     "mish", "sigmoid",    "tanh", "softplus", "softsign", "hardtanh"};
+static const char *const loss_names[] = {"mse", "mae", "huber", "softmax_cross_entropy",
+                                         "sigmoid_cross_entropy"};
+static const char *const init_names[] = {"auto",          "he_normal",      "he_uniform",
+                                         "xavier_normal", "xavier_uniform", "lecun_normal",
+                                         "lecun_uniform", "constant"};
+static const char *const optimizer_names[] = {"sgd",     "momentum", "nesterov", "rmsprop",
+                                              "adagrad", "adam",     "adamw",    "lion"};
+static const char *const schedule_names[] = {"constant",   "step",   "exponential",
+                                             "polynomial", "cosine", "one_cycle"};
+static const char *const precision_names[] = {"fp32", "tf32", "bf16", "fp16"};
+static const char *const task_names[] = {"auto", "classification", "regression", "none"};
+static const char *const tensor_names[] = {"W", "b", "z", "a", "delta", "dW", "db"};
+
+static const char *name_of(const char *const *names, size_t count, int index) {
+    return index >= 0 && (size_t)index < count ? names[index] : NULL;
+}
+
+/* dk_kind_name of every enumeration. */
+#define NAME(kind)                                                                                 \
+    const char *dk_##kind##_name(dk_##kind value) {                                                \
+        return name_of(kind##_names, COUNT(kind##_names), (int)value);                             \
+    }
+NAME(activation)
+NAME(loss)
+NAME(init)
+NAME(optimizer)
+NAME(schedule)
+NAME(precision)
+NAME(task)
+NAME(tensor)
+
+/* dk_kind_parse of those without a parameter. */
+#define PARSE(kind)                                                                                \
+    dk_status dk_##kind##_parse(const char *text, dk_##kind *value) {                              \
+        DKI_REQUIRE(text &&value, DK_E_ARGUMENT, "dk_" #kind "_parse: a NULL argument");           \
+        size_t index = 0;                                                                          \
+        DKI_TRY(                                                                                   \
+            dki_name_index(#kind, text, strlen(text), kind##_names, COUNT(kind##_names), &index)); \
+        *value = (dk_##kind)index;                                                                 \
+        return DK_OK;                                                                              \
+    }
+PARSE(loss)
+PARSE(init)
+PARSE(optimizer)
+PARSE(schedule)
+PARSE(precision)
+
+dk_status dk_activation_parse(const char *text, dk_activation *activation, float *alpha) {
+    DKI_REQUIRE(text && activation && alpha, DK_E_ARGUMENT, "dk_activation_parse: a NULL argument");
+    size_t length = strcspn(text, "("), index = 0;
+    DKI_TRY(dki_name_index("activation", text, length, activation_names, COUNT(activation_names),
+                           &index));
+    float value = 0.0f;
+    if (text[length]) {
+        bool takes = index == DK_LEAKY_RELU || index == DK_ELU;
+        DKI_REQUIRE(takes, DK_E_ARGUMENT, "\"%s\": only leaky_relu and elu take a parameter", text);
+        char *end = NULL;
+        value = strtof(text + length + 1, &end);
+        DKI_REQUIRE(end != text + length + 1 && strcmp(end, ")") == 0 && isfinite(value) &&
+                        value > 0.0f,
+                    DK_E_ARGUMENT, "\"%s\": write the parameter as %s(0.2), a number above 0", text,
+                    activation_names[index]);
+    }
+    *activation = (dk_activation)index;
+    *alpha = value;
+    return DK_OK;
+}

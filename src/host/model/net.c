@@ -1,0 +1,149 @@
+/* A network's life: creation, holding, parameters in and out. */
+#include "model/net.h"
+#include "model/transfer.h"
+
+#include <math.h>
+#include <string.h>
+
+static float default_alpha(dk_activation activation) {
+    return activation == DK_LEAKY_RELU ? 0.01f : activation == DK_ELU ? 1.0f : 0.0f;
+}
+
+/* Copies the description with its defaults resolved. */
+static dk_status copy_description(dk_net *net, const dk_net_desc *desc) {
+    const dk_allocator *allocator = &net->context->allocator;
+    size_t count = desc->layer_count;
+    DKI_TRY(dki_new(allocator, &net->layers, count, "the layers"));
+    DKI_TRY(dki_new(allocator, &net->layout.places, count, "the layout"));
+    memcpy(net->layers, desc->layers, count * sizeof *net->layers);
+    for (size_t k = 0; k < count; ++k) {
+        dk_layer *layer = &net->layers[k];
+        layer->init = dki_init_resolve(layer->init, layer->activation);
+        bool takes_alpha = default_alpha(layer->activation) != 0.0f;
+        if (!takes_alpha || layer->alpha == 0.0f) layer->alpha = default_alpha(layer->activation);
+    }
+    net->desc = *desc;
+    net->desc.layers = net->layers;
+    net->desc.class_weights = NULL;
+    if (!desc->class_weights) return DK_OK;
+    size_t classes = (size_t)desc->layers[count - 1].width;
+    DKI_TRY(dki_new(allocator, &net->class_weights, classes, "the class weights"));
+    memcpy(net->class_weights, desc->class_weights, classes * sizeof(float));
+    net->desc.class_weights = net->class_weights;
+    return DK_OK;
+}
+
+/* The device's part: parameters (zero) and class weights. */
+static dk_status allocate_device(dk_net *net) {
+    dki_backend *backend = net->context->backend;
+    const dki_backend_ops *ops = backend->ops;
+    size_t bytes = 0;
+    DKI_REQUIRE(dki_mul((size_t)net->layout.elements, sizeof(float), &bytes), DK_E_SHAPE,
+                "the parameters overflow the address space");
+    if (ops->alloc(backend, bytes, (void **)&net->parameters) != DK_OK)
+        return dki_fail_in(DK_E_MEMORY, "the parameters (%.1f MiB)", (double)bytes / 1048576.0);
+    DKI_TRY(ops->zero(backend, DKI_LANE_MAIN, net->parameters, bytes));
+    if (!net->class_weights) return DK_OK;
+    size_t weights = (size_t)dki_net_outputs(net) * sizeof(float);
+    DKI_TRY(ops->alloc(backend, weights, (void **)&net->device_class_weights));
+    return ops->upload(backend, net->device_class_weights, net->class_weights, weights);
+}
+
+dk_status dk_net_create(dk_net **net, dk_context *context, const dk_net_desc *desc) {
+    DKI_REQUIRE(net && context, DK_E_ARGUMENT, "dk_net_create: a NULL argument");
+    *net = NULL;
+    DKI_TRY(dk_net_validate(desc));
+    dk_net *made = NULL;
+    DKI_TRY(dki_new(&context->allocator, &made, 1, "a network"));
+    made->references = 1;
+    made->context = dki_context_hold(context);
+    dk_status status = copy_description(made, desc);
+    if (status) goto out;
+    DKI_TRY_OUT(dki_layout_make(&made->layout, made->layout.places, desc->inputs, made->layers,
+                                desc->layer_count, 1));
+    DKI_TRY_OUT(allocate_device(made));
+    DKI_TRY_OUT(dki_net_initialise(made));
+    *net = made;
+    return DK_OK;
+out:
+    dk_net_destroy(made);
+    return status;
+}
+
+dk_net *dki_net_hold(const dk_net *net) {
+    dk_net *held = (dk_net *)net;
+    dki_count_up(&held->references);
+    return held;
+}
+
+void dk_net_destroy(dk_net *net) {
+    if (!net || !dki_count_down(&net->references)) return;
+    dk_context *context = net->context;
+    dki_backend *backend = context->backend;
+    const dk_allocator *allocator = &context->allocator;
+    dki_net_set_class_names(net, NULL);
+    dki_net_set_scaling(net, &net->features, NULL, NULL, 0);
+    dki_net_set_scaling(net, &net->targets, NULL, NULL, 0);
+    backend->ops->release(backend, net->device_class_weights);
+    backend->ops->release(backend, net->parameters);
+    dki_release(allocator, net->class_weights);
+    dki_release(allocator, net->layout.places);
+    dki_release(allocator, net->layers);
+    dki_release(allocator, net);
+    dk_context_destroy(context);
+}
+
+dk_status dk_net_describe(const dk_net *net, dk_net_desc *desc) {
+    DKI_REQUIRE(net && desc, DK_E_ARGUMENT, "dk_net_describe: a NULL argument");
+    *desc = net->desc;
+    return DK_OK;
+}
+
+int64_t dk_net_parameter_count(const dk_net *net) {
+    return net ? net->layout.parameter_count : 0;
+}
+
+dk_status dk_net_freeze(dk_net *net, size_t layer, bool frozen) {
+    DKI_REQUIRE(net, DK_E_ARGUMENT, "dk_net_freeze: net is NULL");
+    DKI_REQUIRE(layer >= 1 && layer <= net->desc.layer_count, DK_E_ARGUMENT,
+                "layer %zu is outside 1 … %zu", layer, net->desc.layer_count);
+    net->layers[layer - 1].frozen = frozen;
+    return DK_OK;
+}
+
+/* Where W or b of a layer lies, its rows and columns, and that `count` fits. */
+static dk_status locate(const dk_net *net, dk_tensor tensor, size_t layer, size_t count,
+                        dki_matrix *matrix) {
+    DKI_REQUIRE(tensor == DK_WEIGHT || tensor == DK_BIAS, DK_E_ARGUMENT,
+                "a network holds W and b: read other tensors with dk_session_read");
+    DKI_REQUIRE(layer >= 1 && layer <= net->desc.layer_count, DK_E_ARGUMENT,
+                "layer %zu is outside 1 … %zu", layer, net->desc.layer_count);
+    const dki_place *place = &net->layout.places[layer - 1];
+    *matrix =
+        tensor == DK_WEIGHT
+            ? (dki_matrix){net->parameters + place->w, place->width, place->inputs, place->w_ld}
+            : (dki_matrix){net->parameters + place->b, 1, place->width, place->width};
+    DKI_REQUIRE(count == (size_t)matrix->rows * (size_t)matrix->cols, DK_E_SHAPE,
+                "%s of layer %zu has %lld elements, not %zu", dk_tensor_name(tensor), layer,
+                (long long)(matrix->rows * matrix->cols), count);
+    return DK_OK;
+}
+
+dk_status dk_net_get(const dk_net *net, dk_tensor tensor, size_t layer, float *values,
+                     size_t count) {
+    DKI_REQUIRE(net && values, DK_E_ARGUMENT, "dk_net_get: a NULL argument");
+    dki_matrix matrix;
+    DKI_TRY(locate(net, tensor, layer, count, &matrix));
+    return dki_matrix_download(net->context->backend, &matrix, values);
+}
+
+dk_status dk_net_set(dk_net *net, dk_tensor tensor, size_t layer, const float *values,
+                     size_t count) {
+    DKI_REQUIRE(net && values, DK_E_ARGUMENT, "dk_net_set: a NULL argument");
+    dki_matrix matrix;
+    DKI_TRY(locate(net, tensor, layer, count, &matrix));
+    for (size_t i = 0; i < count; ++i)
+        DKI_REQUIRE(isfinite(values[i]), DK_E_NONFINITE, "%s of layer %zu: element %zu is %g",
+                    dk_tensor_name(tensor), layer, i, (double)values[i]);
+    return dki_matrix_upload(net->context->backend, &matrix, values);
+}

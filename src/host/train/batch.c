@@ -1,0 +1,114 @@
+#include "train/batch.h"
+
+#include "model/transfer.h"
+
+#include <math.h>
+#include <stddef.h>
+
+static dk_status validate_labels(const dk_net *net, const dk_batch *batch) {
+    int64_t classes = dki_net_outputs(net);
+    DKI_REQUIRE(dki_loss_is_classification(net->desc.loss), DK_E_ARGUMENT,
+                "the loss %s takes targets, not labels", dk_loss_name(net->desc.loss));
+    for (int64_t i = 0; i < batch->rows; ++i)
+        DKI_REQUIRE(batch->labels[i] >= 0 && batch->labels[i] < classes, DK_E_DATA,
+                    "row %lld: label %d is outside 0 … %lld", (long long)i, (int)batch->labels[i],
+                    (long long)classes - 1);
+    return DK_OK;
+}
+
+static dk_status validate_weights(const dk_batch *batch) {
+    double sum = 0.0;
+    for (int64_t i = 0; i < batch->rows; ++i) {
+        DKI_REQUIRE(batch->weights[i] >= 0.0f && isfinite(batch->weights[i]), DK_E_DATA,
+                    "row %lld: weight %g isn't a number from 0 up", (long long)i,
+                    (double)batch->weights[i]);
+        sum += (double)batch->weights[i];
+    }
+    DKI_REQUIRE(sum > 0.0, DK_E_DATA, "the sample weights of this batch are all 0");
+    return DK_OK;
+}
+
+dk_status dki_batch_validate(const dk_net *net, const dk_batch *batch) {
+    DKI_REQUIRE(batch, DK_E_ARGUMENT, "the batch is NULL");
+    DKI_REQUIRE(batch->size == sizeof *batch, DK_E_ARGUMENT,
+                "dk_batch.size is %zu, not %zu: start from DK_BATCH_INIT", batch->size,
+                sizeof *batch);
+    DKI_REQUIRE(batch->rows >= 1, DK_E_SHAPE, "a batch of %lld rows", (long long)batch->rows);
+    DKI_REQUIRE(batch->x, DK_E_ARGUMENT, "the batch has no features (x is NULL)");
+    DKI_REQUIRE(!batch->labels != !batch->targets, DK_E_ARGUMENT,
+                "a batch has either labels or targets");
+    if (batch->labels) DKI_TRY(validate_labels(net, batch));
+    if (batch->weights) DKI_TRY(validate_weights(batch));
+    return DK_OK;
+}
+
+double dki_normaliser(const dk_net *net, double weight_sum) {
+    return net->desc.loss == DK_LOSS_SOFTMAX_CROSS_ENTROPY
+               ? weight_sum
+               : weight_sum * (double)dki_net_outputs(net);
+}
+
+double dki_batch_weight(const dk_net *net, const dk_batch *batch) {
+    double sum = 0.0;
+    for (int64_t i = 0; i < batch->rows; ++i) {
+        double weight = batch->weights ? (double)batch->weights[i] : 1.0;
+        if (batch->labels && net->class_weights)
+            weight *= (double)net->class_weights[batch->labels[i]];
+        sum += weight;
+    }
+    return sum;
+}
+
+dk_status dki_batch_upload(dk_session *session, const dk_batch *batch, int64_t first, int64_t rows,
+                           dki_targets *targets) {
+    dki_backend *backend = session->net->context->backend;
+    const dki_backend_ops *ops = backend->ops;
+    const dki_tensors *t = &session->tensors;
+    int64_t outputs = dki_net_outputs(session->net);
+    dki_matrix x = dki_rows(t->a[0], rows);
+    DKI_TRY(dki_matrix_upload(backend, &x, batch->x + first * x.cols));
+    *targets = (dki_targets){NULL, NULL, NULL};
+    if (batch->labels) {
+        DKI_TRY(
+            ops->upload(backend, t->labels, batch->labels + first, (size_t)rows * sizeof(int32_t)));
+        targets->labels = t->labels;
+    }
+    if (batch->targets) {
+        DKI_TRY(ops->upload(backend, t->targets, batch->targets + first * outputs,
+                            (size_t)(rows * outputs) * sizeof(float)));
+        targets->targets = t->targets;
+    }
+    if (batch->weights) {
+        DKI_TRY(
+            ops->upload(backend, t->weights, batch->weights + first, (size_t)rows * sizeof(float)));
+        targets->weights = t->weights;
+    }
+    return DK_OK;
+}
+
+/* Which entry of the ring the state's present tick has. */
+static dk_status state_slot(dk_session *session, uint64_t *slot) {
+    dki_backend *backend = session->net->context->backend;
+    uint64_t tick = 0;
+    DKI_TRY(backend->ops->download(backend, &tick, &session->tensors.state->tick, sizeof tick));
+    *slot = tick % DKI_RING;
+    return DK_OK;
+}
+
+dk_status dki_state_normaliser(dk_session *session, double normaliser) {
+    dki_backend *backend = session->net->context->backend;
+    dki_step_state *state = session->tensors.state;
+    float inverse = (float)(1.0 / normaliser);
+    double zero = 0.0;
+    uint64_t slot = 0;
+    DKI_TRY(state_slot(session, &slot));
+    DKI_TRY(backend->ops->upload(backend, &state->inverse_normaliser, &inverse, sizeof inverse));
+    return backend->ops->upload(backend, &state->loss[slot], &zero, sizeof zero);
+}
+
+dk_status dki_state_loss(dk_session *session, double *loss) {
+    dki_backend *backend = session->net->context->backend;
+    uint64_t slot = 0;
+    DKI_TRY(state_slot(session, &slot));
+    return backend->ops->download(backend, loss, &session->tensors.state->loss[slot], sizeof *loss);
+}

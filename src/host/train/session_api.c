@@ -1,0 +1,145 @@
+/* The public face of a session: forward, gradients, backward, and the insides. */
+#include "model/transfer.h"
+#include "train/batch.h"
+
+dk_status dk_session_create(dk_session **session, const dk_net *net, int64_t max_batch,
+                            dk_session_kind kind) {
+    DKI_REQUIRE(session && net, DK_E_ARGUMENT, "dk_session_create: a NULL argument");
+    *session = NULL;
+    DKI_REQUIRE(kind == DK_SESSION_INFERENCE || kind == DK_SESSION_GRADIENTS, DK_E_ARGUMENT,
+                "unknown session kind %d", (int)kind);
+    return dki_session_open(session, net, max_batch, kind == DK_SESSION_GRADIENTS, true);
+}
+
+static dk_status require_rows(const dk_session *session, int64_t rows) {
+    DKI_REQUIRE(rows >= 1 && rows <= session->shape.max_batch, DK_E_SHAPE,
+                "%lld rows: this session takes 1 … %lld", (long long)rows,
+                (long long)session->shape.max_batch);
+    return DK_OK;
+}
+
+static dk_status require_gradients(const dk_session *session) {
+    DKI_REQUIRE(session->shape.gradients, DK_E_STATE,
+                "an inference session has no gradients: create it with DK_SESSION_GRADIENTS");
+    DKI_REQUIRE(!session->fused, DK_E_STATE,
+                "a trainer's session is for reading: create one of your own");
+    return DK_OK;
+}
+
+dk_status dk_session_dropout(dk_session *session, bool on, uint64_t seed, uint64_t tick) {
+    DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_session_dropout: session is NULL");
+    dki_backend *backend = session->net->context->backend;
+    dki_step_state *state = session->tensors.state;
+    session->dropout = on;
+    DKI_TRY(backend->ops->upload(backend, &state->seed, &seed, sizeof seed));
+    return backend->ops->upload(backend, &state->tick, &tick, sizeof tick);
+}
+
+dk_status dk_session_forward(dk_session *session, const float *x, int64_t rows, float *y) {
+    DKI_REQUIRE(session && x, DK_E_ARGUMENT, "dk_session_forward: a NULL argument");
+    DKI_TRY(require_rows(session, rows));
+    dki_backend *backend = session->net->context->backend;
+    dki_matrix input = dki_rows(session->tensors.a[0], rows);
+    DKI_TRY(dki_matrix_upload(backend, &input, x));
+    DKI_TRY(dki_step_forward(session, rows, 0));
+    if (!y) return DK_OK;
+    dki_matrix output = dki_rows(session->tensors.a[session->shape.layer_count], rows);
+    return dki_matrix_download(backend, &output, y);
+}
+
+dk_status dk_session_gradients(dk_session *session, const dk_batch *batch, double *loss) {
+    DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_session_gradients: session is NULL");
+    DKI_TRY(require_gradients(session));
+    DKI_TRY(dki_batch_validate(session->net, batch));
+    DKI_TRY(require_rows(session, batch->rows));
+    dki_targets targets;
+    double weight = dki_batch_weight(session->net, batch);
+    DKI_TRY(dki_batch_upload(session, batch, 0, batch->rows, &targets));
+    DKI_TRY(dki_state_normaliser(session, dki_normaliser(session->net, weight)));
+    DKI_TRY(dki_step_forward(session, batch->rows, 0));
+    DKI_TRY(dki_step_backward(session, batch->rows, 0, (int)session->net->desc.loss, &targets,
+                              false, false));
+    return loss ? dki_state_loss(session, loss) : DK_OK;
+}
+
+dk_status dk_session_backward(dk_session *session, const float *dl_da, int64_t rows) {
+    DKI_REQUIRE(session && dl_da, DK_E_ARGUMENT, "dk_session_backward: a NULL argument");
+    DKI_TRY(require_gradients(session));
+    DKI_REQUIRE(session->rows, DK_E_STATE, "call dk_session_forward before dk_session_backward");
+    DKI_REQUIRE(rows == session->rows, DK_E_SHAPE, "%lld rows: the last forward had %lld",
+                (long long)rows, (long long)session->rows);
+    dki_backend *backend = session->net->context->backend;
+    size_t bytes = (size_t)rows * (size_t)dki_net_outputs(session->net) * sizeof(float);
+    DKI_TRY(backend->ops->upload(backend, session->tensors.targets, dl_da, bytes));
+    dki_targets targets = {NULL, session->tensors.targets, NULL};
+    return dki_step_backward(session, rows, 0, DKI_LOSS_GIVEN, &targets, false, false);
+}
+
+dk_status dk_session_input_gradient(dk_session *session, float *dl_dx, size_t count) {
+    DKI_REQUIRE(session && dl_dx, DK_E_ARGUMENT, "dk_session_input_gradient: a NULL argument");
+    DKI_TRY(require_gradients(session));
+    DKI_REQUIRE(session->backward_done, DK_E_STATE, "there was no backward pass yet");
+    dki_matrix gradient = dki_rows(session->tensors.delta[0], session->rows);
+    DKI_REQUIRE(count == (size_t)(gradient.rows * gradient.cols), DK_E_SHAPE,
+                "the input gradient has %lld elements, not %zu",
+                (long long)(gradient.rows * gradient.cols), count);
+    DKI_TRY(dki_step_input_gradient(session, session->rows));
+    return dki_matrix_download(session->net->context->backend, &gradient, dl_dx);
+}
+
+/* z, a or δ of a layer, where this session keeps it. */
+static dk_status find_activation(const dk_session *session, dk_tensor tensor, size_t k,
+                                 dki_matrix *found) {
+    const dki_tensors *t = &session->tensors;
+    bool by_identity = k && session->net->layers[k - 1].activation == DK_IDENTITY &&
+                       session->net->layers[k - 1].dropout == 0.0f;
+    bool kept = true;
+    if (tensor == DK_A) {
+        *found = t->a[k];
+    } else if (tensor == DK_Z) {
+        *found = by_identity ? t->a[k] : t->z[k];
+        kept = found->data != NULL;
+    } else {
+        *found = t->delta[k];
+        kept = session->shape.keep_all;
+    }
+    DKI_REQUIRE(kept, DK_E_NOT_KEPT,
+                "%s of layer %zu wasn't kept: set keep = DK_KEEP_ALL, or use dk_session_gradients",
+                dk_tensor_name(tensor), k);
+    *found = dki_rows(*found, session->rows);
+    return DK_OK;
+}
+
+/* dW or db of a layer. */
+static dk_status find_gradient(const dk_session *session, dk_tensor tensor, size_t k,
+                               dki_matrix *found) {
+    const dki_place *place = &session->net->layout.places[k - 1];
+    float *gradients = session->tensors.gradients;
+    DKI_REQUIRE(!session->net->layers[k - 1].frozen, DK_E_NOT_KEPT,
+                "layer %zu is frozen: it has no gradients", k);
+    *found = tensor == DK_WEIGHT_GRAD
+                 ? (dki_matrix){gradients + place->w, place->width, place->inputs, place->w_ld}
+                 : (dki_matrix){gradients + place->b, 1, place->width, place->width};
+    return DK_OK;
+}
+
+dk_status dk_session_read(dk_session *session, dk_tensor tensor, size_t layer, float *values,
+                          size_t count) {
+    DKI_REQUIRE(session && values, DK_E_ARGUMENT, "dk_session_read: a NULL argument");
+    DKI_REQUIRE(dk_tensor_name(tensor), DK_E_ARGUMENT, "unknown tensor %d", (int)tensor);
+    if (tensor == DK_WEIGHT || tensor == DK_BIAS)
+        return dk_net_get(session->net, tensor, layer, values, count);
+    DKI_REQUIRE(layer <= session->shape.layer_count && (layer >= 1 || tensor == DK_A),
+                DK_E_ARGUMENT, "layer %zu is outside 1 … %zu", layer, session->shape.layer_count);
+    DKI_REQUIRE(session->rows, DK_E_STATE, "nothing ran yet");
+    bool gradient = tensor == DK_WEIGHT_GRAD || tensor == DK_BIAS_GRAD;
+    DKI_REQUIRE(session->backward_done || !(gradient || tensor == DK_DELTA), DK_E_STATE,
+                "there was no backward pass yet");
+    dki_matrix found;
+    DKI_TRY(gradient ? find_gradient(session, tensor, layer, &found)
+                     : find_activation(session, tensor, layer, &found));
+    DKI_REQUIRE(count == (size_t)(found.rows * found.cols), DK_E_SHAPE,
+                "%s of layer %zu has %lld × %lld elements, not %zu", dk_tensor_name(tensor), layer,
+                (long long)found.rows, (long long)found.cols, count);
+    return dki_matrix_download(session->net->context->backend, &found, values);
+}

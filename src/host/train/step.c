@@ -1,0 +1,220 @@
+/* Backpropagation. The equations are those of the public header's essay:
+ *
+ *     forward   z⁽ᵏ⁾ = W⁽ᵏ⁾ a⁽ᵏ⁻¹⁾ + b⁽ᵏ⁾, a⁽ᵏ⁾ = g⁽ᵏ⁾(z⁽ᵏ⁾)      linear_forward
+ *     (1)       δ⁽ᴸ⁾ = ∇_a l ⊙ g⁽ᴸ⁾′(z⁽ᴸ⁾)                         loss
+ *     (2)       δ⁽ᵏ⁾ = (W⁽ᵏ⁺¹⁾ᵀ δ⁽ᵏ⁺¹⁾) ⊙ g⁽ᵏ⁾′(z⁽ᵏ⁾)              linear_backward_data
+ *     (3)       dW⁽ᵏ⁾ = Δ_kᵀ A_{k−1}                              linear_backward_params
+ *     (4)       db⁽ᵏ⁾ = column sums of Δ_k                        by the operation that makes Δ_k
+ */
+#include "train/step.h"
+
+#include "kernels/philox.h"
+
+static const dki_backend_ops *ops_of(const dk_session *session) {
+    return session->net->context->backend->ops;
+}
+
+static dki_backend *backend_of(const dk_session *session) {
+    return session->net->context->backend;
+}
+
+static dki_matrix weight(const dk_session *session, size_t k) {
+    const dki_place *place = &session->net->layout.places[k - 1];
+    return (dki_matrix){session->net->parameters + place->w, place->width, place->inputs,
+                        place->w_ld};
+}
+
+static dki_matrix weight_gradient(const dk_session *session, size_t k) {
+    dki_matrix w = weight(session, k);
+    w.data = session->tensors.gradients + session->net->layout.places[k - 1].w;
+    return w;
+}
+
+/* db of layer k, or NULL where the layer is frozen. */
+static float *bias_gradient(const dk_session *session, size_t k) {
+    if (session->net->layers[k - 1].frozen) return NULL;
+    return session->tensors.gradients + session->net->layout.places[k - 1].b;
+}
+
+static dki_nonlinearity nonlinearity(const dk_session *session, size_t k, uint32_t first_row) {
+    const dk_layer *layer = &session->net->layers[k - 1];
+    bool dropout = session->dropout && layer->dropout > 0.0f;
+    return (dki_nonlinearity){
+        .kind = layer->activation,
+        .alpha = layer->alpha,
+        .dropout_threshold = dropout ? dki_dropout_threshold(layer->dropout) : 0,
+        .dropout_scale = dropout ? dki_dropout_keep_scale(layer->dropout) : 1.0f,
+        .layer = (uint32_t)k,
+        .first_row = first_row};
+}
+
+dk_status dki_step_forward(dk_session *session, int64_t rows, uint32_t first_row) {
+    const dki_tensors *t = &session->tensors;
+    for (size_t k = 1; k <= session->shape.layer_count; ++k) {
+        dki_linear_forward forward = {.a_in = dki_rows(t->a[k - 1], rows),
+                                      .w = weight(session, k),
+                                      .b = session->net->parameters +
+                                           session->net->layout.places[k - 1].b,
+                                      .z = dki_rows(t->z[k], rows),
+                                      .a_out = dki_rows(t->a[k], rows),
+                                      .g = nonlinearity(session, k, first_row),
+                                      .state = t->state,
+                                      .workspace = t->workspace[DKI_LANE_MAIN]};
+        DKI_TRY(ops_of(session)->linear_forward(backend_of(session), DKI_LANE_MAIN, &forward));
+    }
+    session->rows = rows;
+    session->backward_done = false;
+    return DK_OK;
+}
+
+/* (1) and the loss; without `backward` the loss alone. */
+static dk_status last_layer(dk_session *session, int64_t rows, int kind, const dki_targets *targets,
+                            bool backward, bool accumulate) {
+    const dki_tensors *t = &session->tensors;
+    const dk_net_desc *desc = &session->net->desc;
+    size_t last = session->shape.layer_count;
+    dki_loss loss = {.rule = {kind, desc->huber_delta, desc->label_smoothing,
+                              session->net->device_class_weights},
+                     .z = dki_rows(t->z[last], rows),
+                     .a = dki_rows(t->a[last], rows),
+                     .g = nonlinearity(session, last, 0),
+                     .labels = targets->labels,
+                     .targets = targets->targets,
+                     .weights = targets->weights,
+                     .delta = {NULL, 0, 0, 0},
+                     .accumulate = accumulate,
+                     .state = t->state,
+                     .workspace = t->workspace[DKI_LANE_MAIN]};
+    if (backward) {
+        loss.delta = dki_rows(t->delta[last], rows);
+        loss.db = bias_gradient(session, last);
+    }
+    return ops_of(session)->loss(backend_of(session), DKI_LANE_MAIN, &loss);
+}
+
+dk_status dki_step_loss(dk_session *session, int64_t rows, const dki_targets *targets) {
+    return last_layer(session, rows, (int)session->net->desc.loss, targets, false, false);
+}
+
+/* (2): Δ_{k−1} and db_{k−1} from Δ_k. For k = 1 it is the gradient of the input, which has no g. */
+static dk_status data_gradient(dk_session *session, size_t k, int64_t rows, uint32_t first_row,
+                               bool accumulate) {
+    const dki_tensors *t = &session->tensors;
+    dki_linear_backward_data backward = {.delta = dki_rows(t->delta[k], rows),
+                                         .w = weight(session, k),
+                                         .z = dki_rows(t->z[k - 1], rows),
+                                         .a = dki_rows(t->a[k - 1], rows),
+                                         .g = {.kind = DK_IDENTITY},
+                                         .delta_out = dki_rows(t->delta[k - 1], rows),
+                                         .accumulate = accumulate,
+                                         .state = t->state,
+                                         .workspace = t->workspace[DKI_LANE_MAIN]};
+    if (k > 1) {
+        backward.g = nonlinearity(session, k - 1, first_row);
+        backward.db = bias_gradient(session, k - 1);
+    }
+    return ops_of(session)->linear_backward_data(backend_of(session), DKI_LANE_MAIN, &backward);
+}
+
+/* (3) */
+static dk_status parameter_gradient(dk_session *session, size_t k, int64_t rows, bool accumulate,
+                                    bool check) {
+    const dki_tensors *t = &session->tensors;
+    dki_linear_backward_params backward = {.delta = dki_rows(t->delta[k], rows),
+                                           .a_in = dki_rows(t->a[k - 1], rows),
+                                           .dw = weight_gradient(session, k),
+                                           .accumulate = accumulate,
+                                           .state = check ? t->state : NULL,
+                                           .workspace = t->workspace[DKI_LANE_PARAMS]};
+    return ops_of(session)->linear_backward_params(backend_of(session), DKI_LANE_PARAMS, &backward);
+}
+
+/* Below the lowest layer that learns no δ is needed, unless somebody wants to read it. */
+static size_t lowest_layer(const dk_session *session) {
+    size_t k = 1;
+    if (session->shape.keep_all) return k;
+    while (k < session->shape.layer_count && session->net->layers[k - 1].frozen) ++k;
+    return k;
+}
+
+/* Layer k's two products run side by side: the data gradient on the main lane, the parameters' on
+ * the other. The order() calls are the only dependencies: Δ_k must be there before dW_k; and
+ * Δ_{k−1} may lie where Δ_{k+1} lay, so dW_{k+1} must be done with that. */
+dk_status dki_step_backward(dk_session *session, int64_t rows, uint32_t first_row, int kind,
+                            const dki_targets *targets, bool accumulate, bool check) {
+    const dki_backend_ops *ops = ops_of(session);
+    dki_backend *backend = backend_of(session);
+    size_t lowest = lowest_layer(session);
+    DKI_TRY(last_layer(session, rows, kind, targets, true, accumulate));
+    for (size_t k = session->shape.layer_count; k >= lowest; --k) {
+        DKI_TRY(ops->order(backend, DKI_LANE_MAIN, DKI_LANE_PARAMS));
+        DKI_TRY(ops->order(backend, DKI_LANE_PARAMS, DKI_LANE_MAIN));
+        if (!session->net->layers[k - 1].frozen)
+            DKI_TRY(parameter_gradient(session, k, rows, accumulate, check));
+        if (k > lowest) DKI_TRY(data_gradient(session, k, rows, first_row, accumulate));
+    }
+    session->backward_done = true;
+    return ops->order(backend, DKI_LANE_PARAMS, DKI_LANE_MAIN);
+}
+
+dk_status dki_step_input_gradient(dk_session *session, int64_t rows) {
+    return data_gradient(session, 1, rows, 0, false);
+}
+
+dk_status dki_step_begin(dk_session *session, const dki_optimization *optimization) {
+    dki_begin begin = {optimization->rule, dki_step_decides(optimization), session->tensors.state};
+    return ops_of(session)->begin(backend_of(session), DKI_LANE_MAIN, &begin);
+}
+
+/* The trainable parts of one kind of tensor as ranges. Without frozen layers that is one range, so
+ * that the update is one flat loop. Returns how many. */
+static size_t trainable(const dk_session *session, bool biases, dki_range *ranges) {
+    const dki_layout *layout = &session->net->layout;
+    int64_t end = biases ? layout->elements : layout->weights_end;
+    size_t count = 0;
+    for (size_t k = layout->layer_count; k > 0; --k) {
+        const dki_place *place = &layout->places[k - 1];
+        int64_t first = biases ? place->b : place->w;
+        if (!session->net->layers[k - 1].frozen) {
+            if (count && ranges[count - 1].first == end) {
+                ranges[count - 1].first = first;
+                ranges[count - 1].count += end - first;
+            } else {
+                ranges[count++] = (dki_range){first, end - first};
+            }
+        }
+        end = first;
+    }
+    return count;
+}
+
+dk_status dki_step_update(dk_session *session, const dki_optimization *optimization) {
+    const dki_backend_ops *ops = ops_of(session);
+    dki_backend *backend = backend_of(session);
+    dki_range *ranges = optimization->ranges;
+    size_t weights = trainable(session, false, ranges);
+    size_t all = weights + trainable(session, true, ranges + weights);
+    if (dki_step_decides(optimization)) {
+        dki_decide decide = {.rule = optimization->rule,
+                             .gradients = session->tensors.gradients,
+                             .ranges = ranges,
+                             .range_count = all,
+                             .clip_norm = optimization->clip_norm,
+                             .state = session->tensors.state,
+                             .workspace = session->tensors.workspace[DKI_LANE_MAIN]};
+        DKI_TRY(ops->decide(backend, DKI_LANE_MAIN, &decide));
+    }
+    for (size_t i = 0; i < all; ++i) {
+        bool decays = i < weights || optimization->decay_biases;
+        dki_update_range update = {.parameters = session->net->parameters,
+                                   .gradients = session->tensors.gradients,
+                                   .slot1 = optimization->slots[0],
+                                   .slot2 = optimization->slots[1],
+                                   .range = ranges[i],
+                                   .rule = optimization->rule,
+                                   .decay = decays ? optimization->rule.weight_decay : 0.0f,
+                                   .state = session->tensors.state};
+        DKI_TRY(ops->update(backend, DKI_LANE_MAIN, &update));
+    }
+    return DK_OK;
+}
