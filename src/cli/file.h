@@ -1,0 +1,30 @@
+/* Output files that appear whole or not at all. */
+#ifndef CLI_FILE_H
+#define CLI_FILE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+/** Whether a file can be made or replaced at path: says why not in an error line. Touches nothing.
+ */
+bool cli_can_write(const char *path);
+
+/** A file written beside its path and renamed at the end. A path that is there and isn't a regular
+ *  file (a pipe, a device) is written directly. One at a time. */
+typedef struct cli_file {
+    const char *path;
+    FILE *stream;
+    bool direct;
+} cli_file;
+
+/** False, with an error line, if it can't be opened. */
+bool cli_file_open(cli_file *file, const char *path);
+
+/** Puts the file in its place. False, with an error line, if something couldn't be written; then,
+ *  and when the process ends before, by a signal too, nothing is left. */
+bool cli_file_commit(cli_file *file);
+
+/** Drops what was written. Does nothing after cli_file_commit, or on a zeroed structure. */
+void cli_file_abandon(cli_file *file);
+
+#endif

@@ -1,0 +1,164 @@
+#include "train.h"
+
+#include "cli.h"
+#include "file.h"
+#include "text.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+    KEY_TASK = CLI_KEY,
+    KEY_VALID,
+    KEY_VALID_FRACTION,
+    KEY_EPOCHS,
+    KEY_EARLY_STOP,
+    KEY_OUT,
+    KEY_METRICS,
+    KEY_PLOT,
+    KEY_JSON,
+    KEY_QUIET,
+    KEY_DRY_RUN
+};
+
+static const struct argp_option options[] = {
+    {"task", KEY_TASK, "NAME", 0,
+     "What the labels are: {} (default auto: text and whole numbers of few different values are "
+     "classes, others numbers)",
+     1},
+    {"valid", KEY_VALID, "SOURCE", 0, "Validation data (default none); their test part, if any", 1},
+    {"valid-fraction", KEY_VALID_FRACTION, "F", 0,
+     "Split off this part of the training rows for validation, chosen by the seed (default none)",
+     1},
+    {"epochs", KEY_EPOCHS, "N", 0, "Times that every row is used (default {})", 1},
+    {"early-stop", KEY_EARLY_STOP, "N", 0,
+     "Stop after N epochs without a better validation loss, and keep the best parameters; 0 = off "
+     "(default 0)",
+     1},
+    {NULL, 0, NULL, 0, "Output:", 9},
+    {"out", KEY_OUT, "FILE", 0, "Save the model (safetensors). Without it none is saved", 9},
+    {"metrics", KEY_METRICS, "FILE", 0, "Write a JSON object a line, one for each epoch", 9},
+    {"plot", KEY_PLOT, "FILE", 0, "Draw the learning curve as an SVG picture", 9},
+    {"json", KEY_JSON, NULL, 0, "Results as one JSON object", 9},
+    {"quiet", KEY_QUIET, NULL, 0, "No progress", 9},
+    {"dry-run", KEY_DRY_RUN, NULL, 0, "Print how much memory training takes, and stop", 9},
+    {0},
+};
+
+static const char DOC[] =
+    "Trains a network on data, and prints how good it is on the test part of the data, if they "
+    "have one, or on the validation set."
+    "\v"
+    "Examples:\n"
+    "  deltak train --data builtin:digits --valid-fraction 0.2 --plot curve.svg\n"
+    "  deltak train --data mnist/ --hidden 512,512 --out mnist.safetensors\n"
+    "  deltak train --data houses.csv --label-column price --activation silu\n"
+    "  deltak train --data synth:teacher --rows 100000 --optimizer lion --lr 1e-4\n"
+    "\n"
+    "SIGINT (Ctrl-C) and SIGTERM stop after the step under way and save the model so far; a second "
+    "one ends at once.\n"
+    "\n"
+    "Exit status: 0 done, 1 an output failed, 2 usage, 3 data, 4 model file, 5 device or memory, "
+    "6 diverged, 130 or 143 stopped by a signal.";
+
+static void check_together(const train_choices *choices) {
+    if (choices->valid && choices->valid_fraction > 0)
+        cli_usage("--valid and --valid-fraction exclude each other");
+    if (choices->early_stop > 0 && !choices->valid && !(choices->valid_fraction > 0))
+        cli_usage("--early-stop needs a validation set: add --valid or --valid-fraction");
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state) {
+    train_choices *choices = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &choices->data;
+        state->child_inputs[1] = &choices->network;
+        state->child_inputs[2] = &choices->train;
+        state->child_inputs[3] = &choices->train;
+        state->child_inputs[4] = &choices->device;
+        return 0;
+    case KEY_TASK:
+        choices->task = (dk_task)cli_name_index("--task", argument, cli_task_at);
+        return 0;
+    case KEY_VALID:
+        choices->valid = argument;
+        return 0;
+    case KEY_VALID_FRACTION:
+        choices->valid_fraction =
+            cli_real("--valid-fraction", argument, 0, 1, CLI_OPEN_LOW | CLI_OPEN_HIGH);
+        return 0;
+    case KEY_EPOCHS:
+        choices->epochs = cli_integer("--epochs", argument, 1, INT32_MAX);
+        return 0;
+    case KEY_EARLY_STOP:
+        choices->early_stop = cli_integer("--early-stop", argument, 0, INT32_MAX);
+        return 0;
+    case KEY_OUT:
+        choices->out = argument;
+        return 0;
+    case KEY_METRICS:
+        choices->metrics = argument;
+        return 0;
+    case KEY_PLOT:
+        choices->plot = argument;
+        return 0;
+    case KEY_JSON:
+        choices->json = true;
+        return 0;
+    case KEY_QUIET:
+        choices->quiet = true;
+        return 0;
+    case KEY_DRY_RUN:
+        choices->dry_run = true;
+        return 0;
+    case ARGP_KEY_SUCCESS:
+        check_together(choices);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static char *describe(int key, const char *text, void *input) {
+    const train_choices *choices = input;
+    char value[128];
+    if (key == KEY_TASK) return cli_substitute(text, cli_names(cli_task_at, value, sizeof value));
+    if (key != KEY_EPOCHS || !choices) return (char *)text;
+    snprintf(value, sizeof value, "%lld", (long long)choices->epochs);
+    return cli_substitute(text, value);
+}
+
+static const struct argp_child children[] = {
+    {&cli_data_argp, 0, "Data:", 2},           {&cli_network_argp, 0, "Network:", 3},
+    {&cli_optimizer_argp, 0, "Optimizer:", 4}, {&cli_schedule_argp, 0, "Schedule:", 5},
+    {&cli_device_argp, 0, "Device:", 6},       {0},
+};
+static const struct argp argp = {options, parse, NULL, DOC, children, describe, NULL};
+
+/* Whether the model can be saved, before hours of training: the file itself isn't touched. */
+static bool can_save(const char *path) {
+    struct stat info;
+    if (!cli_can_write(path)) return false;
+    if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return true;
+    cli_error("can't save the model as %s: it is there, and isn't a regular file", path);
+    return false;
+}
+
+int cli_train(int argc, char **argv) {
+    static train_choices choices; /* too large for some stacks */
+    choices.data = (cli_data)CLI_DATA_INIT;
+    cli_network_init(&choices.network, "512,512");
+    choices.train = (dk_train_options)DK_TRAIN_OPTIONS_INIT;
+    choices.device = (cli_device)CLI_DEVICE_INIT;
+    choices.epochs = ((dk_fit_options)DK_FIT_OPTIONS_INIT).epochs;
+    cli_parse(&argp, argc, argv, &choices);
+    if (choices.out && !can_save(choices.out)) return CLI_MODEL;
+    if (choices.plot && !cli_can_write(choices.plot)) return CLI_FAILED;
+    if (choices.metrics && !cli_can_write(choices.metrics)) return CLI_FAILED;
+    train_run run = {0};
+    int code = cli_train_run(&choices, &run);
+    cli_train_release(&run);
+    return code;
+}

@@ -1,0 +1,54 @@
+/* `deltak train` in parts: its choices, one run, and what is reported of it. */
+#ifndef CLI_TRAIN_H
+#define CLI_TRAIN_H
+
+#include "curve.h"
+#include "options.h"
+#include "progress.h"
+
+/** What the command line asks for. */
+typedef struct train_choices {
+    cli_data data;
+    cli_network network;
+    dk_train_options train;
+    cli_device device;
+    dk_task task;
+    const char *valid; /* source, or NULL */
+    double valid_fraction;
+    int64_t epochs, early_stop;
+    const char *out, *metrics, *plot; /* paths, or NULL */
+    bool json, quiet, dry_run;
+} train_choices;
+
+/** What a run holds; all zero before it. */
+typedef struct train_run {
+    dk_context *context;
+    dk_dataset *whole, *train, *valid, *test; /* valid and test: or NULL */
+    dk_dataset_info info;                     /* of train */
+    dk_net *net;
+    dk_trainer *trainer;
+    FILE *metrics;
+    bool metrics_failed;
+    cli_progress progress;
+    cli_curve curve;
+    double samples_per_second; /* as last reported */
+    dk_fit_result result;
+    dk_metrics on_valid, on_test; /* where there are such sets, and no signal came */
+    int stopped_by;               /* a signal's number, or 0 */
+} train_run;
+
+/** Prints the memory plan on standard output. */
+void cli_train_print_plan(const train_choices *choices, const train_run *run,
+                          const dk_memory_plan *plan);
+
+/** Prints the outcome on standard output. */
+void cli_train_print_result(const train_choices *choices, const train_run *run);
+
+/** Writes an epoch's line of the metrics file. */
+bool cli_train_write_metrics(FILE *file, const dk_progress *report);
+
+/** Opens data, builds the network, trains, saves. Returns the exit code; the caller releases. */
+int cli_train_run(const train_choices *choices, train_run *run);
+void cli_train_release(train_run *run);
+
+#endif

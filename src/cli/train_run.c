@@ -1,0 +1,188 @@
+#include "train.h"
+
+#include "cli.h"
+
+#include <errno.h>
+#include <langinfo.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile sig_atomic_t caught;
+
+static void on_signal(int number) {
+    caught = number;
+}
+
+/* The first signal asks for an end after the step; SA_RESETHAND lets a second one kill. A signal
+ * that the parent had ignored stays so. */
+static void watch_signals(bool watch) {
+    static const int numbers[] = {SIGINT, SIGTERM};
+    struct sigaction action = {.sa_handler = watch ? on_signal : SIG_DFL,
+                               .sa_flags = (int)SA_RESETHAND};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i) {
+        struct sigaction old;
+        if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
+            sigaction(numbers[i], &action, NULL);
+    }
+}
+
+static int on_progress(void *user, const dk_progress *report) {
+    train_run *run = user;
+    run->samples_per_second = report->samples_per_second;
+    cli_progress_show(&run->progress, report);
+    if (report->epoch_end) {
+        cli_curve_add(&run->curve, report);
+        if (run->metrics && !run->metrics_failed)
+            run->metrics_failed = !cli_train_write_metrics(run->metrics, report);
+    }
+    return caught != 0;
+}
+
+static int open_data(const train_choices *choices, train_run *run) {
+    dk_data_options options = cli_data_options(&choices->data, DK_PART_TRAIN);
+    options.task = choices->task;
+    const char *source = choices->data.source;
+    dk_status status = dk_dataset_open(&run->whole, run->context, source, &options);
+    if (status) return cli_fail(CLI_AT_DATA, status);
+    options.task = DK_TASK_AUTO;
+    options.like = run->whole;
+    status = cli_open_test_part(&run->test, run->context, source, options);
+    if (status) return cli_fail(CLI_AT_DATA, status);
+    if (choices->valid) {
+        status = cli_open_for_test(&run->valid, run->context, choices->valid, options);
+        if (status) return cli_fail(CLI_AT_DATA, status);
+    }
+    if (choices->valid_fraction > 0) {
+        status = dk_dataset_split(run->whole, choices->valid_fraction, choices->train.seed,
+                                  &run->train, &run->valid);
+        if (status) return cli_fail(CLI_AT_DATA, status);
+    } else {
+        run->train = run->whole;
+        run->whole = NULL;
+    }
+    status = dk_dataset_describe(run->train, &run->info);
+    return status ? cli_fail(CLI_AT_DATA, status) : CLI_OK;
+}
+
+/* A cross-entropy has nothing to say about numbers in their own units. */
+static bool loss_fits(const train_choices *choices, const train_run *run) {
+    if (!choices->network.loss_given || run->info.task != DK_TASK_REGRESSION) return true;
+    if (choices->network.loss != DK_LOSS_SOFTMAX_CROSS_ENTROPY &&
+        choices->network.loss != DK_LOSS_SIGMOID_CROSS_ENTROPY)
+        return true;
+    cli_error("--loss %s needs classes, and the labels of %s are numbers: choose another loss, or "
+              "--task classification",
+              dk_loss_name(choices->network.loss), choices->data.source);
+    return false;
+}
+
+static int build(const train_choices *choices, train_run *run, const dk_net_desc *desc) {
+    dk_status status = dk_net_create(&run->net, run->context, desc);
+    if (!status) status = dk_net_learn_preprocessing(run->net, run->train);
+    if (!status) status = dk_trainer_create(&run->trainer, run->net, &choices->train);
+    if (status) return cli_fail(CLI_AT_OPTIONS, status);
+    if (!choices->metrics) return CLI_OK;
+    run->metrics = fopen(choices->metrics, "we");
+    if (run->metrics) return CLI_OK;
+    cli_error("can't write %s: %s", choices->metrics, strerror(errno));
+    return CLI_FAILED;
+}
+
+/* Trains, and saves whatever came of it: all of it, or what a signal left. */
+static int fit(const train_choices *choices, train_run *run) {
+    dk_fit_options options = DK_FIT_OPTIONS_INIT;
+    options.epochs = choices->epochs;
+    options.early_stop = choices->early_stop;
+    options.progress = on_progress;
+    options.progress_user = run;
+    run->progress = cli_progress_start(choices->quiet, run->info.task);
+    run->curve.task = run->info.task;
+    watch_signals(true);
+    dk_status status = dk_trainer_fit(run->trainer, run->train, run->valid, &options, &run->result);
+    cli_progress_end(&run->progress);
+    if (status && status != DK_E_STOPPED) return cli_fail(CLI_AT_TRAINING, status);
+    if (status == DK_E_STOPPED) run->stopped_by = caught;
+    if (choices->out) {
+        status = dk_net_save(run->net, choices->out);
+        if (status) return cli_fail(CLI_AT_MODEL, status);
+    }
+    watch_signals(false);
+    return CLI_OK;
+}
+
+static int evaluate(train_run *run) {
+    dk_status status = DK_OK;
+    if (run->valid) status = dk_evaluate(run->net, run->valid, 0, &run->on_valid);
+    if (!status && run->test) status = dk_evaluate(run->net, run->test, 0, &run->on_test);
+    return status ? cli_fail(CLI_AT_DATA, status) : CLI_OK;
+}
+
+/* The pictures and the log: what goes wrong here costs the exit code, not the model. */
+static int finish_outputs(const train_choices *choices, train_run *run) {
+    int code = CLI_OK;
+    if (run->metrics && fclose(run->metrics) != 0) run->metrics_failed = true;
+    run->metrics = NULL;
+    if (run->metrics_failed) {
+        cli_error("can't write all of %s: is the disk full?", choices->metrics);
+        code = CLI_FAILED;
+    }
+    if (!choices->quiet && (run->progress.terminal || choices->plot))
+        cli_curve_text(&run->curve, stderr, strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
+                       cli_terminal_columns());
+    if (choices->plot && !cli_curve_svg(&run->curve, choices->plot)) code = CLI_FAILED;
+    return code;
+}
+
+static int plan(const train_choices *choices, const train_run *run, const dk_net_desc *desc) {
+    dk_memory_plan memory;
+    dk_status status = dk_plan(run->context, desc, &choices->train, &memory);
+    if (status) return cli_fail(CLI_AT_OPTIONS, status);
+    cli_train_print_plan(choices, run, &memory);
+    return CLI_OK;
+}
+
+static void tell_of_signal(const train_choices *choices, const train_run *run) {
+    if (choices->out)
+        cli_error("stopped by %s after %lld steps; the model so far is in %s",
+                  run->stopped_by == SIGINT ? "SIGINT" : "SIGTERM", (long long)run->result.steps,
+                  choices->out);
+    else
+        cli_error("stopped by %s after %lld steps; no model is saved without --out",
+                  run->stopped_by == SIGINT ? "SIGINT" : "SIGTERM", (long long)run->result.steps);
+}
+
+int cli_train_run(const train_choices *choices, train_run *run) {
+    dk_status status = cli_device_open(&choices->device, &run->context);
+    if (status) return cli_fail(CLI_AT_OPTIONS, status);
+    int code = open_data(choices, run);
+    if (code) return code;
+    if (!loss_fits(choices, run)) return CLI_USAGE;
+    static dk_layer layers[CLI_MOST_HIDDEN + 1];
+    dk_net_desc desc =
+        cli_network_describe(&choices->network, run->info.features, run->info.targets,
+                             run->info.task, choices->train.seed, layers);
+    if (choices->dry_run) return plan(choices, run, &desc);
+    code = build(choices, run, &desc);
+    if (!code) code = fit(choices, run);
+    if (code) return code;
+    int output = finish_outputs(choices, run);
+    if (!run->stopped_by) code = evaluate(run);
+    if (code) return code;
+    cli_train_print_result(choices, run);
+    if (!run->stopped_by) return output;
+    tell_of_signal(choices, run);
+    return 128 + run->stopped_by;
+}
+
+void cli_train_release(train_run *run) {
+    if (run->metrics) fclose(run->metrics);
+    cli_curve_release(&run->curve);
+    dk_trainer_destroy(run->trainer);
+    dk_net_destroy(run->net);
+    dk_dataset_destroy(run->test);
+    dk_dataset_destroy(run->valid);
+    dk_dataset_destroy(run->train);
+    dk_dataset_destroy(run->whole);
+    dk_context_destroy(run->context);
+}
