@@ -8,9 +8,12 @@
 /** More bytes than this are refused when a file is read whole or inflated: 64 GiB. */
 #define DKI_FILE_LIMIT ((size_t)1 << 36)
 
+/** DK_E_IO: "path: can't <verb> it: <strerror>: <remedy>". */
+dk_status dki_file_fail(const char *path, const char *verb, int error);
+
 /** The bytes of a file. All zero is a valid empty one. */
 typedef struct dki_file {
-    const unsigned char *data; /* [bytes]; never NULL once read */
+    const unsigned char *data; /* [bytes] */
     size_t bytes;
     void *memory; /* from dki_alloc, or NULL */
     void *map;    /* from mmap, or NULL */

@@ -1,0 +1,15 @@
+/* gzip in memory (RFC 1952), through zlib; dki_file_inflate is here too. */
+#ifndef DKI_INFLATE_H
+#define DKI_INFLATE_H
+
+#include "format/file.h"
+
+static inline bool dki_is_gzip(const unsigned char *data, size_t bytes) {
+    return bytes >= 2 && data[0] == 0x1f && data[1] == 0x8b;
+}
+
+/** Inflates the beginning of a gzip: at most `room` bytes to `head`; returns how many there were
+ *  before the input ended or was found damaged. */
+size_t dki_inflate_head(const unsigned char *data, size_t bytes, unsigned char *head, size_t room);
+
+#endif
