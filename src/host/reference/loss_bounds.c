@@ -32,34 +32,47 @@ static double sigmoid_error(double z, double y, double z_error, double unit,
            gamma * ((fabs(z) + z_error) * (1 + fabs(y)) + 1);
 }
 
-/* The error of a computed log softmax: those of a (the difference of two terms, each off by at most
- * the largest E_a), of the sum of the exponentials, and of the shift by the largest a or by the
- * log-sum-exp, either of which an implementation may take. */
-static double log_softmax_error(const double *a, int64_t n, int64_t c, double largest_error,
-                                double unit) {
-    double largest = a[0], spread = 0;
-    for (int64_t k = 1; k < n; k++) largest = fmax(largest, a[k]);
+/* What a row's log softmax errs by: those of a (two terms, each off by at most the largest E_a), of
+ * the sum of the exponentials, and of the shift by the largest a or by the log-sum-exp, either of
+ * which an implementation may take. */
+typedef struct log_softmax_row {
+    double largest; /* m */
+    double log_sum; /* log Σ_k e^{a_k − m} */
+    double spread;  /* Σ_k p_k (m − a_k) */
+    double largest_error;
+    double terms;
+} log_softmax_row;
+
+static log_softmax_row log_softmax_of(const double *a, const double *a_error, int64_t n) {
+    log_softmax_row row = {a[0], 0, 0, 0, (double)n};
+    for (int64_t k = 0; k < n; k++) {
+        row.largest = fmax(row.largest, a[k]);
+        row.largest_error = fmax(row.largest_error, a_error[k]);
+    }
+    row.log_sum = a[0] - row.largest - dki_ref_log_softmax(a, n, 0);
     for (int64_t k = 0; k < n; k++)
-        spread += exp(dki_ref_log_softmax(a, n, k)) * (largest - a[k]); /* Σ p_k |a_k − m| */
-    double log_sum = a[c] - largest - dki_ref_log_softmax(a, n, c);
-    double roundings = 2 * (largest - a[c]) + spread + 8 * log_sum + (double)n + 16 +
-                       2 * (fabs(largest) + fabs(a[c]) + 2 * largest_error);
-    return 2 * largest_error + dki_ref_gamma(1, unit) * roundings;
+        row.spread += exp(a[k] - row.largest - row.log_sum) * (row.largest - a[k]);
+    return row;
+}
+
+static double log_softmax_error(const log_softmax_row *row, double a, double unit) {
+    double roundings = 2 * (row->largest - a) + row->spread + 8 * row->log_sum + row->terms + 16 +
+                       2 * (fabs(row->largest) + fabs(a) + 2 * row->largest_error);
+    return 2 * row->largest_error + dki_ref_gamma(1, unit) * roundings;
 }
 
 static double softmax_error(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
                             const double *a, const double *a_error, double unit,
                             double *gradient_error) {
     int64_t n = net->layers[net->layer_count - 1].width;
-    double largest_error = 0, mass = 0, error = 0, gamma = dki_ref_gamma((double)n + 8, unit);
-    for (int64_t c = 0; c < n; c++) {
-        largest_error = fmax(largest_error, a_error[c]);
+    log_softmax_row softmax = log_softmax_of(a, a_error, n);
+    double mass = 0, error = 0, gamma = dki_ref_gamma((double)n + 8, unit);
+    for (int64_t c = 0; c < n; c++)
         mass += dki_ref_class_weight(&net->loss, c) * fabs(dki_ref_target(net, batch, row, c));
-    }
     for (int64_t c = 0; c < n; c++) {
         double y = dki_ref_class_weight(&net->loss, c) * fabs(dki_ref_target(net, batch, row, c));
-        double log_p = dki_ref_log_softmax(a, n, c), p = exp(log_p);
-        double log_error = log_softmax_error(a, n, c, largest_error, unit);
+        double log_p = a[c] - softmax.largest - softmax.log_sum, p = exp(log_p);
+        double log_error = log_softmax_error(&softmax, a[c], unit);
         /* p̂ = p e^(error of log p), and exp's own rounding */
         double p_error = p * expm1(log_error) + gamma * p * exp(log_error) + DKI_REF_UNDERFLOW;
         gradient_error[c] = mass * p_error + gamma * (mass * (p + p_error) + y);

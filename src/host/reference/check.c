@@ -1,0 +1,281 @@
+/* dk_check: one training step on the context's device, compared with the reference, layer by layer.
+ * The device runs the very step that training runs, with everything kept; what it computed is read
+ * back through the public functions. */
+#include "kernels/philox.h"
+#include "kernels/scalar.h"
+#include "reference/check_update.h"
+
+#include <math.h>
+
+/* Everything of one check. Arrays index layers from 0. */
+typedef struct {
+    const dk_allocator *allocator;
+    dk_net *net;
+    dk_trainer *trainer;
+    dk_net_desc desc;
+    int64_t rows, outputs;
+    /* one arena of doubles and one of floats and labels, cut up below */
+    void *doubles, *floats;
+    int32_t *labels;
+    float *x, *targets; /* as the device gets them */
+    dki_ref_layer *layers;
+    double **parameters; /* [2 L]: W and b of each layer */
+    double *ref_x, *ref_targets;
+    dki_ref_net ref_net;
+    dki_ref_batch ref_batch;
+    dki_ref_tensors pass, bounds;
+    dk_check_row *out;
+    size_t capacity, count;
+} check;
+
+/* A piece of an arena, moving along. */
+static double *take(double **arena, int64_t count) {
+    double *piece = *arena;
+    *arena += count;
+    return piece;
+}
+
+static size_t parameter_total(const check *c) {
+    size_t total = 0;
+    for (size_t k = 0; k < c->desc.layer_count; ++k) {
+        const dki_place *place = &c->net->layout.places[k];
+        total += (size_t)(place->width * (place->inputs + 1));
+    }
+    return total;
+}
+
+static size_t mask_total(const check *c) {
+    size_t total = 0;
+    for (size_t k = 0; k < c->desc.layer_count; ++k)
+        if (c->desc.layers[k].dropout > 0.0f) total += (size_t)(c->rows * c->desc.layers[k].width);
+    return total;
+}
+
+/* The dropout factors of a layer at tick 1: the random words are the definition, so both sides use
+ * them. */
+static void fill_mask(const check *c, size_t k, double *mask) {
+    const dk_layer *layer = &c->desc.layers[k];
+    uint32_t threshold = dki_dropout_threshold(layer->dropout);
+    for (int64_t i = 0; i < c->rows; ++i)
+        for (int64_t j = 0; j < layer->width; ++j) {
+            uint32_t word = dki_random_word(c->trainer->options.seed, DKI_FOR_DROPOUT,
+                                            (uint32_t)k + 1, 1, (uint32_t)i, (uint64_t)j);
+            mask[i * layer->width + j] =
+                (double)dki_dropout_scale(word, threshold, dki_dropout_keep_scale(layer->dropout));
+        }
+}
+
+/* Reads W and b of a layer as doubles. */
+static dk_status read_parameters(const check *c, size_t k, double *w, double *b) {
+    const dki_place *place = &c->net->layout.places[k];
+    size_t weights = (size_t)(place->width * place->inputs);
+    float *values = NULL;
+    DKI_TRY(dki_new(c->allocator, &values, weights, "parameters to be checked"));
+    dk_status status = dk_net_get(c->net, DK_WEIGHT, k + 1, values, weights);
+    for (size_t i = 0; i < weights && !status; ++i) w[i] = (double)values[i];
+    if (!status) status = dk_net_get(c->net, DK_BIAS, k + 1, values, (size_t)place->width);
+    for (int64_t i = 0; i < place->width && !status; ++i) b[i] = (double)values[i];
+    dki_release(c->allocator, values);
+    return status;
+}
+
+/* Biases start at 0, which would hide a mistake with b. */
+static dk_status randomise_biases(const check *c) {
+    for (size_t k = 0; k < c->desc.layer_count; ++k) {
+        int64_t width = c->desc.layers[k].width;
+        float *values = NULL;
+        DKI_TRY(dki_new(c->allocator, &values, (size_t)width, "biases"));
+        for (int64_t j = 0; j < width; ++j)
+            values[j] = 0.5f * dki_uniform(dki_random_word(c->desc.seed, DKI_FOR_SYNTH,
+                                                           (uint32_t)k + 1, 1, 0, (uint64_t)j));
+        dk_status status = dk_net_set(c->net, DK_BIAS, k + 1, values, (size_t)width);
+        dki_release(c->allocator, values);
+        if (status) return status;
+    }
+    return DK_OK;
+}
+
+/* Gaussian features; labels, or targets in (0, 1) for the cross-entropy and Gaussian ones
+ * otherwise. */
+static void fill_batch(check *c) {
+    bool softmax = c->desc.loss == DK_LOSS_SOFTMAX_CROSS_ENTROPY;
+    bool unit = c->desc.loss == DK_LOSS_SIGMOID_CROSS_ENTROPY;
+    for (int64_t i = 0; i < c->rows; ++i) {
+        for (int64_t j = 0; j < c->desc.inputs; ++j)
+            c->x[i * c->desc.inputs + j] = dki_normal(
+                dki_random_word(c->desc.seed, DKI_FOR_SYNTH, 0, 2, (uint32_t)i, (uint64_t)j));
+        for (int64_t j = 0; j < c->outputs; ++j) {
+            uint32_t word =
+                dki_random_word(c->desc.seed, DKI_FOR_SYNTH, 0, 3, (uint32_t)i, (uint64_t)j);
+            if (j == 0) c->labels[i] = (int32_t)(word % (uint64_t)c->outputs);
+            c->targets[i * c->outputs + j] =
+                unit ? 0.5f + 0.5f * dki_uniform(word) : dki_normal(word);
+        }
+    }
+    c->ref_batch = (dki_ref_batch){.rows = c->rows, .x = c->ref_x};
+    if (softmax)
+        c->ref_batch.labels = c->labels;
+    else
+        c->ref_batch.targets = c->ref_targets;
+    for (int64_t i = 0; i < c->rows * c->desc.inputs; ++i) c->ref_x[i] = (double)c->x[i];
+    for (int64_t i = 0; i < c->rows * c->outputs; ++i) c->ref_targets[i] = (double)c->targets[i];
+}
+
+/* Memory for the batch, and the reference's own copy of the parameters and masks. */
+static dk_status prepare(check *c) {
+    size_t count = c->desc.layer_count, batch = (size_t)(c->rows * (c->desc.inputs + c->outputs));
+    size_t doubles = batch + parameter_total(c) + mask_total(c) + (size_t)c->outputs;
+    double *arena = NULL;
+    DKI_TRY(dki_alloc(c->allocator, doubles, sizeof(double), "the check", &c->doubles));
+    DKI_TRY(
+        dki_alloc(c->allocator, batch + (size_t)c->rows, sizeof(float), "the check", &c->floats));
+    DKI_TRY(dki_new(c->allocator, &c->layers, count, "the check"));
+    DKI_TRY(dki_new(c->allocator, &c->parameters, 2 * count, "the check"));
+    c->x = c->floats;
+    c->targets = c->x + c->rows * c->desc.inputs;
+    c->labels = (int32_t *)(void *)(c->targets + c->rows * c->outputs);
+    arena = c->doubles;
+    c->ref_x = take(&arena, c->rows * c->desc.inputs);
+    c->ref_targets = take(&arena, c->rows * c->outputs);
+    for (size_t k = 0; k < count; ++k) {
+        const dki_place *place = &c->net->layout.places[k];
+        const dk_layer *layer = &c->desc.layers[k];
+        double *w = take(&arena, place->width * place->inputs), *b = take(&arena, place->width);
+        double *mask = layer->dropout > 0.0f ? take(&arena, c->rows * layer->width) : NULL;
+        if (mask) fill_mask(c, k, mask);
+        DKI_TRY(read_parameters(c, k, w, b));
+        c->parameters[2 * k] = w;
+        c->parameters[2 * k + 1] = b;
+        c->layers[k] = (dki_ref_layer){
+            place->inputs, place->width, layer->activation, (double)layer->alpha, w, b, mask};
+    }
+    double *class_weights = c->desc.class_weights ? take(&arena, c->outputs) : NULL;
+    for (int64_t j = 0; class_weights && j < c->outputs; ++j)
+        class_weights[j] = (double)c->desc.class_weights[j];
+    c->ref_net = (dki_ref_net){c->layers,
+                               count,
+                               {c->desc.loss, (double)c->desc.huber_delta,
+                                (double)c->desc.label_smoothing, class_weights}};
+    fill_batch(c);
+    return DK_OK;
+}
+
+static void add_row(check *c, const char *quantity, size_t layer, dki_ref_comparison comparison,
+                    double largest) {
+    if (c->count < c->capacity) {
+        double scale = largest > 0.0 ? largest : 1.0;
+        c->out[c->count] = (dk_check_row){quantity,
+                                          layer,
+                                          comparison.error / scale,
+                                          comparison.bound / scale,
+                                          comparison.worst,
+                                          comparison.within};
+    }
+    ++c->count;
+}
+
+static double largest_of(const double *values, int64_t count) {
+    double largest = 0.0;
+    for (int64_t i = 0; i < count; ++i) largest = fmax(largest, fabs(values[i]));
+    return largest;
+}
+
+/* One tensor of a layer as the device has it, against the reference's. */
+static dk_status compare_tensor(check *c, dk_tensor tensor, size_t layer, int64_t count,
+                                const double *r, const double *bound) {
+    float *values = NULL;
+    DKI_TRY(dki_new(c->allocator, &values, (size_t)count, "a tensor to be checked"));
+    dk_status status =
+        dk_session_read(dk_trainer_session(c->trainer), tensor, layer, values, (size_t)count);
+    if (!status)
+        add_row(c, dk_tensor_name(tensor), layer, dki_ref_compare(count, values, r, bound),
+                largest_of(r, count));
+    dki_release(c->allocator, values);
+    return status;
+}
+
+static dk_status compare_layers(check *c) {
+    for (size_t k = 1; k <= c->desc.layer_count; ++k) {
+        const dki_ref_layer *layer = &c->layers[k - 1];
+        int64_t batch = c->rows * layer->width, weights = layer->width * layer->inputs;
+        DKI_TRY(compare_tensor(c, DK_Z, k, batch, c->pass.z[k], c->bounds.z[k]));
+        DKI_TRY(compare_tensor(c, DK_A, k, batch, c->pass.a[k], c->bounds.a[k]));
+        DKI_TRY(compare_tensor(c, DK_DELTA, k, batch, c->pass.delta[k], c->bounds.delta[k]));
+        if (c->desc.layers[k - 1].frozen) continue;
+        DKI_TRY(compare_tensor(c, DK_WEIGHT_GRAD, k, weights, c->pass.dW[k], c->bounds.dW[k]));
+        DKI_TRY(compare_tensor(c, DK_BIAS_GRAD, k, layer->width, c->pass.db[k], c->bounds.db[k]));
+    }
+    return DK_OK;
+}
+
+static dk_status compare_updates(check *c) {
+    double factor = 1.0;
+    DKI_TRY(dki_check_clip_factor(c->trainer, &factor));
+    for (size_t k = 1; k <= c->desc.layer_count; ++k) {
+        dki_ref_comparison comparison;
+        double largest = 0.0;
+        if (c->desc.layers[k - 1].frozen) continue;
+        DKI_TRY(dki_check_update(c->trainer, c->parameters, k, factor, &comparison, &largest));
+        add_row(c, "update", k, comparison, largest);
+    }
+    return DK_OK;
+}
+
+/* The step itself, on both sides. */
+static dk_status run(check *c) {
+    dk_batch batch = DK_BATCH_INIT;
+    batch.rows = c->rows;
+    batch.x = c->x;
+    batch.labels = c->ref_batch.labels;
+    batch.targets = c->ref_batch.targets ? c->targets : NULL;
+    double loss = 0.0;
+    dki_ref_precision precision = DKI_REF_FP32;
+    DKI_TRY(dk_trainer_step(c->trainer, &batch, &loss));
+    DKI_TRY(dki_ref_create(&c->pass, c->allocator, &c->ref_net, c->rows));
+    DKI_TRY(dki_ref_create(&c->bounds, c->allocator, &c->ref_net, c->rows));
+    dki_ref_forward(&c->ref_net, &c->ref_batch, &c->pass);
+    DKI_TRY(dki_ref_backward(&c->ref_net, &c->ref_batch, &c->pass));
+    DKI_TRY(dki_ref_bounds(&c->ref_net, &c->ref_batch, NULL, &c->pass, precision, &c->bounds));
+    DKI_TRY(compare_layers(c));
+    DKI_TRY(compare_updates(c));
+    float rounded = (float)loss;
+    /* The loss comes back as a double; its bound is that of an fp32 value. */
+    double slack = c->bounds.loss + fabs(loss - (double)rounded);
+    add_row(c, "loss", 0, dki_ref_compare(1, &rounded, &c->pass.loss, &slack), fabs(c->pass.loss));
+    return DK_OK;
+}
+
+static dk_status open_check(check *c, dk_context *context, const dk_net_desc *desc,
+                            const dk_train_options *options) {
+    dk_train_options kept = DK_TRAIN_OPTIONS_INIT;
+    if (options) kept = *options;
+    kept.keep = DK_KEEP_ALL;
+    if (kept.total_steps == 0) kept.schedule = DK_SCHEDULE_CONSTANT;
+    DKI_TRY(dk_net_create(&c->net, context, desc));
+    DKI_TRY(dk_trainer_create(&c->trainer, c->net, &kept));
+    DKI_TRY(dk_net_describe(c->net, &c->desc));
+    c->allocator = &context->allocator;
+    c->rows = kept.batch;
+    c->outputs = dki_net_outputs(c->net);
+    DKI_TRY(randomise_biases(c));
+    return prepare(c);
+}
+
+dk_status dk_check(dk_context *context, const dk_net_desc *desc, const dk_train_options *options,
+                   dk_check_row *rows, size_t capacity, size_t *count) {
+    DKI_REQUIRE(context && count && (rows || capacity == 0), DK_E_ARGUMENT,
+                "dk_check: a NULL argument");
+    check c = {.allocator = &context->allocator, .out = rows, .capacity = capacity};
+    dk_status status = open_check(&c, context, desc, options);
+    if (!status) status = run(&c);
+    *count = c.count;
+    dki_ref_destroy(&c.bounds);
+    dki_ref_destroy(&c.pass);
+    dki_release(c.allocator, c.parameters);
+    dki_release(c.allocator, c.layers);
+    dki_release(c.allocator, c.floats);
+    dki_release(c.allocator, c.doubles);
+    dk_trainer_destroy(c.trainer);
+    dk_net_destroy(c.net);
+    return status;
+}
