@@ -762,14 +762,16 @@ DK_API dk_status dk_plan(dk_context *context, const dk_net_desc *desc,
 
 /* ===== 9. Check against the reference ====================================================== */
 
-/** One compared quantity. error = max_i |x_i − r_i| / s, where r is the double-precision reference
- *  and s the largest magnitude that enters the quantity (documented in docs/numerics.md). */
+/** One compared quantity of a layer: x as computed, r by the double-precision reference. Each
+ * element has a bound of its own, derived from the lengths of the reductions and the unit roundoff;
+ * how is in docs/numerics.md. */
 typedef struct dk_check_row {
-    const char *quantity; /**< "z", "a", "delta", "dW", "db", "loss", "update"; static */
+    const char *quantity; /**< "z", "a", "delta", "dW", "db", "update", "loss"; static */
     size_t layer;         /**< 1 … L; 0 for the loss */
-    double error;         /**< largest relative error */
-    double bound;         /**< derived from reduction lengths and the unit roundoff */
-    bool passed;          /**< error ≤ bound */
+    double error;         /**< max |x − r| / max |r| */
+    double bound;         /**< the largest bound of an element / max |r| */
+    double worst;         /**< the largest |x − r|/bound of an element */
+    bool passed;          /**< worst ≤ 1: every element is within its bound */
 } dk_check_row;
 
 /** Runs one training step of random data on the context's device and on the reference (double,

@@ -1,0 +1,22 @@
+/* The JSON part of a model file: everything about a network that isn't a tensor. */
+#ifndef DKI_MODEL_FILE_H
+#define DKI_MODEL_FILE_H
+
+#include "model/net.h"
+
+/** The network as JSON text; the caller releases it with the network's allocator. DK_E_MEMORY. */
+dk_status dki_net_to_json(const dk_net *net, char **text);
+
+/** A parsed description. */
+typedef struct dki_model_json dki_model_json;
+
+/** Parses and checks the text; `desc` points into *json. DK_E_MODEL, DK_E_MEMORY. */
+dk_status dki_model_json_parse(dki_model_json **json, const dk_allocator *allocator,
+                               const char *text, dk_net_desc *desc);
+
+/** Gives a network made from the description its preprocessing and class names. */
+dk_status dki_model_json_apply(const dki_model_json *json, dk_net *net);
+
+void dki_model_json_release(dki_model_json *json);
+
+#endif

@@ -1,0 +1,246 @@
+/* dk_benchmark: a training step and its bare products, in turn, in one run. */
+#include "kernels/philox.h"
+#include "kernels/scalar.h"
+#include "train/epoch.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* So many batches of data, so that the next batch isn't already in the caches. */
+enum { BATCHES = 4, MAX_METHODS = 4, TRIES = 5, WARM_UP = 3, MAX_REPEATS = 100000 };
+
+typedef struct {
+    dk_net *net;
+    dk_trainer *trainer;
+    const dk_allocator *allocator;
+    int64_t rows;
+    float *x;        /* [BATCHES·rows, n_0] */
+    float *targets;  /* [BATCHES·rows, n_L], or NULL with labels */
+    int32_t *labels; /* [BATCHES·rows] */
+    int64_t turn;
+    dki_bare_product *products; /* of one step: forward, data, parameters of every layer */
+    int *methods;               /* the fastest of each */
+    size_t product_count;
+    double *steps, *floors, *ratios; /* milliseconds, [MAX_REPEATS at most] */
+    size_t capacity;
+} benchmark;
+
+static double now_ms(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return 1e3 * (double)time.tv_sec + 1e-6 * (double)time.tv_nsec;
+}
+
+static dki_backend *backend_of(const benchmark *b) {
+    return b->net->context->backend;
+}
+
+/* Random features; labels in range, or Gaussian targets. */
+static dk_status make_data(benchmark *b) {
+    int64_t rows = b->rows * BATCHES, inputs = b->net->desc.inputs,
+            outputs = dki_net_outputs(b->net);
+    bool labels = b->net->desc.loss == DK_LOSS_SOFTMAX_CROSS_ENTROPY;
+    DKI_TRY(dki_new(b->allocator, &b->x, (size_t)(rows * inputs), "random data"));
+    DKI_TRY(dki_new(b->allocator, &b->labels, (size_t)rows, "random labels"));
+    if (!labels)
+        DKI_TRY(dki_new(b->allocator, &b->targets, (size_t)(rows * outputs), "random targets"));
+    for (int64_t i = 0; i < rows; ++i) {
+        for (int64_t j = 0; j < inputs; j += 4) {
+            dki_words words =
+                dki_random_block(1, DKI_FOR_SYNTH, 0, 0, (uint32_t)i, (uint32_t)(j / 4));
+            for (int64_t e = 0; e < 4 && j + e < inputs; ++e)
+                b->x[i * inputs + j + e] = dki_normal(words.v[e]);
+        }
+        b->labels[i] =
+            (int32_t)(dki_random_word(1, DKI_FOR_SYNTH, 1, 0, (uint32_t)i, 0) % (uint64_t)outputs);
+        for (int64_t j = 0; j < outputs && !labels; ++j)
+            b->targets[i * outputs + j] =
+                0.5f + 0.5f * dki_uniform(dki_random_word(1, DKI_FOR_SYNTH, 2, 0, (uint32_t)i,
+                                                          (uint64_t)j));
+    }
+    return DK_OK;
+}
+
+/* The products of a step, with the step's own buffers as operands. */
+static dk_status list_products(benchmark *b) {
+    const dki_tensors *t = &b->trainer->session->tensors;
+    size_t layers = b->net->desc.layer_count;
+    DKI_TRY(dki_new(b->allocator, &b->products, 3 * layers, "products"));
+    DKI_TRY(dki_new(b->allocator, &b->methods, 3 * layers, "products"));
+    for (size_t k = 1; k <= layers; ++k) {
+        const dki_place *place = &b->net->layout.places[k - 1];
+        dki_matrix w = {b->net->parameters + place->w, place->width, place->inputs, place->w_ld};
+        dki_matrix dw = w;
+        dw.data = t->gradients + place->w;
+        b->products[b->product_count++] =
+            (dki_bare_product){DKI_PRODUCT_FORWARD, t->a[k - 1], w, t->a[k]};
+        b->products[b->product_count++] =
+            (dki_bare_product){DKI_PRODUCT_PARAMS, t->delta[k], t->a[k - 1], dw};
+        if (k > 1)
+            b->products[b->product_count++] =
+                (dki_bare_product){DKI_PRODUCT_DATA, t->delta[k], w, t->delta[k - 1]};
+    }
+    return DK_OK;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The q-quantile of sorted values. */
+static double quantile(const double *sorted, size_t count, double q) {
+    double place = q * (double)(count - 1);
+    size_t below = (size_t)place;
+    if (below + 1 >= count) return sorted[count - 1];
+    double part = place - (double)below;
+    return sorted[below] * (1.0 - part) + sorted[below + 1] * part;
+}
+
+static dk_status time_product(benchmark *b, const dki_bare_product *product, int method,
+                              double *median) {
+    dki_backend *backend = backend_of(b);
+    double times[TRIES];
+    for (int i = -1; i < TRIES; ++i) { /* the first doesn't count */
+        double begin = now_ms();
+        DKI_TRY(backend->ops->bare_product(backend, DKI_LANE_MAIN, method, product));
+        DKI_TRY(backend->ops->sync(backend));
+        if (i >= 0) times[i] = now_ms() - begin;
+    }
+    qsort(times, TRIES, sizeof *times, compare_doubles);
+    *median = times[TRIES / 2];
+    return DK_OK;
+}
+
+/* The fastest method for each product. */
+static dk_status choose_methods(benchmark *b) {
+    for (size_t i = 0; i < b->product_count; ++i) {
+        double best = INFINITY;
+        for (int method = 0; method < MAX_METHODS; ++method) {
+            double time = 0.0;
+            dk_status status = time_product(b, &b->products[i], method, &time);
+            if (status == DK_E_UNSUPPORTED) break;
+            if (status) return status;
+            if (time >= best) continue;
+            best = time;
+            b->methods[i] = method;
+        }
+    }
+    return DK_OK;
+}
+
+static dk_status run_floor(benchmark *b, double *ms) {
+    dki_backend *backend = backend_of(b);
+    double begin = now_ms();
+    for (size_t i = 0; i < b->product_count; ++i)
+        DKI_TRY(backend->ops->bare_product(backend, DKI_LANE_MAIN, b->methods[i], &b->products[i]));
+    DKI_TRY(backend->ops->sync(backend));
+    *ms = now_ms() - begin;
+    return DK_OK;
+}
+
+static dk_status run_step(benchmark *b, double *ms) {
+    int64_t first = b->turn++ % BATCHES * b->rows;
+    dki_backend *backend = backend_of(b);
+    dki_loaded loaded = {.rows = b->rows,
+                         .features = b->x + first * b->net->desc.inputs,
+                         .type = DK_F32,
+                         .row_stride = b->net->desc.inputs,
+                         .col_stride = 1,
+                         .labels = b->targets ? NULL : b->labels + first,
+                         .targets =
+                             b->targets ? b->targets + first * dki_net_outputs(b->net) : NULL};
+    double begin = now_ms();
+    DKI_TRY(dki_train_loaded(b->trainer, &loaded));
+    DKI_TRY(backend->ops->sync(backend));
+    *ms = now_ms() - begin;
+    return dki_trainer_collect(b->trainer, NULL);
+}
+
+/* Pairs of (step, floor) until both the count and the time asked for are reached. */
+static dk_status measure(benchmark *b, const dk_bench_options *options, size_t *count) {
+    double unused = 0.0, began = 0.0;
+    for (int i = 0; i < WARM_UP; ++i) {
+        DKI_TRY(run_step(b, &unused));
+        if (i == 0) DKI_TRY(choose_methods(b));
+        DKI_TRY(run_floor(b, &unused));
+    }
+    began = now_ms();
+    for (*count = 0; *count < b->capacity; ++*count) {
+        bool enough = *count >= (size_t)options->repeats;
+        if (enough && now_ms() - began >= 1e3 * options->seconds) break;
+        DKI_TRY(run_step(b, &b->steps[*count]));
+        DKI_TRY(run_floor(b, &b->floors[*count]));
+        b->ratios[*count] = b->steps[*count] / b->floors[*count];
+    }
+    return DK_OK;
+}
+
+static void summarise(benchmark *b, size_t count, dk_bench_result *result) {
+    double flops = 0.0;
+    for (size_t i = 0; i < b->product_count; ++i) {
+        const dki_bare_product *p = &b->products[i];
+        int64_t depth = p->kind == DKI_PRODUCT_PARAMS ? p->a.rows : p->a.cols;
+        flops += 2.0 * (double)p->out.rows * (double)p->out.cols * (double)depth;
+    }
+    qsort(b->steps, count, sizeof(double), compare_doubles);
+    qsort(b->floors, count, sizeof(double), compare_doubles);
+    qsort(b->ratios, count, sizeof(double), compare_doubles);
+    double step = quantile(b->steps, count, 0.5);
+    *result = (dk_bench_result){.repeats = (int)count,
+                                .step_ms = step,
+                                .step_ms_low = quantile(b->steps, count, 0.25),
+                                .step_ms_high = quantile(b->steps, count, 0.75),
+                                .floor_ms = quantile(b->floors, count, 0.5),
+                                .floor_ms_low = quantile(b->floors, count, 0.25),
+                                .floor_ms_high = quantile(b->floors, count, 0.75),
+                                .ratio = quantile(b->ratios, count, 0.5),
+                                .ratio_low = quantile(b->ratios, count, 0.25),
+                                .ratio_high = quantile(b->ratios, count, 0.75),
+                                .samples_per_s = 1e3 * (double)b->rows / step,
+                                .gflops = flops / step * 1e-6,
+                                .flops = flops,
+                                .floor_library = b->net->context->info.library};
+}
+
+static dk_status open_benchmark(benchmark *b, dk_context *context, const dk_net_desc *desc,
+                                const dk_train_options *options, int repeats) {
+    dk_train_options o = DK_TRAIN_OPTIONS_INIT;
+    if (options) o = *options;
+    if (o.total_steps == 0) o.schedule = DK_SCHEDULE_CONSTANT;
+    if (o.warmup < 1.0) o.warmup = 0.0;
+    o.accumulate = 1;
+    DKI_TRY(dk_net_create(&b->net, context, desc));
+    DKI_TRY(dk_trainer_create(&b->trainer, b->net, &o));
+    b->rows = o.batch;
+    b->capacity = repeats > MAX_REPEATS / 10 ? (size_t)repeats : MAX_REPEATS / 10;
+    DKI_TRY(dki_new(b->allocator, &b->steps, b->capacity, "times"));
+    DKI_TRY(dki_new(b->allocator, &b->floors, b->capacity, "times"));
+    DKI_TRY(dki_new(b->allocator, &b->ratios, b->capacity, "times"));
+    DKI_TRY(make_data(b));
+    return list_products(b);
+}
+
+dk_status dk_benchmark(dk_context *context, const dk_net_desc *desc,
+                       const dk_train_options *options, const dk_bench_options *bench,
+                       dk_bench_result *result) {
+    static const dk_bench_options defaults = DK_BENCH_OPTIONS_INIT;
+    DKI_REQUIRE(context && result, DK_E_ARGUMENT, "dk_benchmark: a NULL argument");
+    if (!bench) bench = &defaults;
+    DKI_REQUIRE(bench->size == sizeof *bench && bench->repeats >= 1 &&
+                    bench->repeats <= MAX_REPEATS && bench->seconds >= 0.0,
+                DK_E_ARGUMENT, "dk_bench_options: repeats is 1 … %d, seconds from 0 up",
+                MAX_REPEATS);
+    benchmark b = {.allocator = &context->allocator};
+    size_t count = 0;
+    dk_status status = open_benchmark(&b, context, desc, options, bench->repeats);
+    if (!status) status = measure(&b, bench, &count);
+    if (!status) summarise(&b, count, result);
+    void *const owned[] = {b.x,       b.labels, b.targets, b.products,
+                           b.methods, b.steps,  b.floors,  b.ratios};
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; ++i) dki_release(b.allocator, owned[i]);
+    dk_trainer_destroy(b.trainer);
+    dk_net_destroy(b.net);
+    return status;
+}
