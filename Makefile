@@ -42,10 +42,10 @@ bench: all
 	$(DELTAK) bench --device cpu --workload mnist --optimizer adamw
 
 format:
-	clang-format -i $(SOURCES)
+	@clang-format -i $(SOURCES)
 
 check-format:
-	clang-format --dry-run -Werror $(SOURCES)
+	@clang-format --dry-run -Werror $(SOURCES)
 
 clean:
 	rm -rf build
