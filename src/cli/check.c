@@ -26,8 +26,9 @@ static const struct argp_option options[] = {
 static const char DOC[] =
     "Runs a training step of random data on the device and on a slow double-precision reference, "
     "and compares them layer by layer: z, a, delta, dW, db, the loss, and the parameters after an "
-    "update. Each error is relative to the largest magnitude that enters the quantity; its bound "
-    "follows from the lengths of the sums and the precision."
+    "update. Error and bound are relative to the quantity's largest element. Every element has a "
+    "bound of its own, which follows from the lengths of the sums and the precision; worst is the "
+    "largest part of its bound that an element's error takes, and must not be above 1."
     "\v"
     "Examples:\n"
     "  deltak check\n"
@@ -79,6 +80,7 @@ static void print_json(const check_choices *choices, const dk_context *context,
         cli_json_integer(row, "layer", (int64_t)rows[i].layer);
         cli_json_real(row, "error", rows[i].error);
         cli_json_real(row, "bound", rows[i].bound);
+        cli_json_real(row, "worst", rows[i].worst);
         cli_json_flag(row, "passed", rows[i].passed);
         json_array_append_new(list, row);
     }
@@ -94,12 +96,12 @@ static void print_table(const check_choices *choices, const dk_check_row *rows, 
            cli_layers_text(&choices->layers, widths, sizeof widths),
            dk_activation_name(choices->network.activation),
            dk_optimizer_name(choices->train.optimizer), (long long)choices->train.batch);
-    printf("%-9s %5s %12s %12s\n", "quantity", "layer", "error", "bound");
+    printf("%-9s %5s %12s %12s %8s\n", "quantity", "layer", "error", "bound", "worst");
     for (size_t i = 0; i < count; ++i) {
         char layer[24] = "-";
         if (rows[i].layer) snprintf(layer, sizeof layer, "%zu", rows[i].layer);
-        printf("%-9s %5s %12.3e %12.3e  %s\n", rows[i].quantity, layer, rows[i].error,
-               rows[i].bound, rows[i].passed ? "ok" : "FAILED");
+        printf("%-9s %5s %12.3e %12.3e %8.4f  %s\n", rows[i].quantity, layer, rows[i].error,
+               rows[i].bound, rows[i].worst, rows[i].passed ? "ok" : "FAILED");
     }
     printf("\n%s\n", passed ? "every quantity agrees with the reference"
                             : "a quantity differs from the reference by more than its bound");
