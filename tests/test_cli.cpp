@@ -290,6 +290,8 @@ TEST_F(Command, RefusesOptionsThatDontGoTogether) {
     fails(
         {"train", "--data", "synth:teacher", "--device", "cpu", "--loss", "softmax_cross_entropy"},
         2, "needs classes");
+    fails({"train", "--data", "builtin:digits", "--device", "cpu", "--loss", "mae"}, 2,
+          "needs numbers");
     fails({"bench", "--workload", "mnist", "--layers", "3,4"}, 2, "exclude each other");
     fails({"eval", "--data", "builtin:digits"}, 2, "--model is missing");
     fails({"predict", "--data", "-"}, 2, "--model is missing");

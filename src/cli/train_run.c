@@ -65,15 +65,17 @@ static int open_data(const train_choices *choices, train_run *run) {
     return status ? cli_fail(CLI_AT_DATA, status) : CLI_OK;
 }
 
-/* A cross-entropy has nothing to say about numbers in their own units. */
+/* Cross-entropies take classes, the elementwise losses numbers. */
 static bool loss_fits(const train_choices *choices, const train_run *run) {
-    if (!choices->network.loss_given || run->info.task != DK_TASK_REGRESSION) return true;
-    if (choices->network.loss != DK_LOSS_SOFTMAX_CROSS_ENTROPY &&
-        choices->network.loss != DK_LOSS_SIGMOID_CROSS_ENTROPY)
-        return true;
-    cli_error("--loss %s needs classes, and the labels of %s are numbers: choose another loss, or "
-              "--task classification",
-              dk_loss_name(choices->network.loss), choices->data.source);
+    dk_loss loss = choices->network.loss;
+    bool for_classes =
+        loss == DK_LOSS_SOFTMAX_CROSS_ENTROPY || loss == DK_LOSS_SIGMOID_CROSS_ENTROPY;
+    bool classes = run->info.task == DK_TASK_CLASSIFICATION;
+    if (!choices->network.loss_given || for_classes == classes) return true;
+    cli_error("--loss %s needs %s, and the labels of %s are %s: choose another loss, or --task %s",
+              dk_loss_name(loss), for_classes ? "classes" : "numbers", choices->data.source,
+              classes ? "classes" : "numbers",
+              dk_task_name(classes ? DK_TASK_REGRESSION : DK_TASK_CLASSIFICATION));
     return false;
 }
 
