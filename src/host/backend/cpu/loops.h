@@ -35,9 +35,8 @@ typedef struct dki_backward_tile {
     int64_t rows, cols;
     float *delta; /* the product Δ W, then δ */
     int64_t delta_ld;
-    const float *saved; /* z, or a with from_a */
+    const float *saved; /* z; or a, for identity and ReLU */
     int64_t saved_ld;
-    bool from_a;
     dki_nonlinearity g;
     dki_mask_origin origin;
     float *sums; /* [cols], overwritten, or NULL */

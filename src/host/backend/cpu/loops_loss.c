@@ -1,12 +1,11 @@
 /* Loss and δ⁽ᴸ⁾ of a tile of whole rows, in one pass, with the column sums. */
 #include "backend/cpu/loops.h"
-#include "kernels/activation.h"
 #include "kernels/loss.h"
 
-#include <math.h>
 #include <string.h>
 
 void DKI_LOOP(dki_loops_loss)(const dki_loss_tile *tile);
+void DKI_LOOP(dki_loops_backward)(const dki_backward_tile *tile);
 
 /* The sum of a row in DKI_LANES interleaved partial sums, then a tree: the same bits at any vector
  * width. */
@@ -95,37 +94,65 @@ static void softmax_row(const dki_loss_tile *tile, int64_t row, float scale, flo
                    dki_softmax_grad(softmax_target(tile, row, j, share), total, delta[j] * inverse);
 }
 
-/* l = mean_j of the elementwise loss; δ_j = ∂l_j/∂a_j · g′(z_j)·scale. The losses of a row are
- * summed in lanes, in float, and the rows in double. */
+/* Targets of columns first … first+count−1: given, or the one-hot vector of the label. */
+static inline void block_targets(const dki_loss_tile *tile, int64_t row, int64_t first, int count,
+                                 float *y) {
+    if (tile->targets) {
+        memcpy(y, tile->targets + row * tile->cols + first, (size_t)count * sizeof *y);
+        return;
+    }
+    for (int i = 0; i < count; ++i) y[i] = tile->labels[row] == first + i ? 1.0f : 0.0f;
+}
+
+/* Up to DKI_LANES columns of an elementwise loss: values into the lanes, ∂l/∂a·scale into delta. */
+static inline void elementwise_block(dk_loss kind, float huber, const float *a, const float *y,
+                                     int count, float scale, float *lanes, float *delta) {
+    for (int i = 0; i < count; ++i) lanes[i] += dki_loss_value(kind, huber, a[i], y[i]);
+    if (!delta) return;
+    for (int i = 0; i < count; ++i) delta[i] = scale * dki_loss_grad(kind, huber, a[i], y[i]);
+}
+
+/* l = mean_j of the elementwise loss; the row's values are summed in lanes, in float, the rows in
+ * double. δ lacks g′ still. */
 static void elementwise_row(const dki_loss_tile *tile, int64_t row, float scale, float weight) {
-    const int64_t cols = tile->cols;
-    const float *z = tile->z + row * tile->z_ld, *a = tile->a + row * tile->a_ld;
-    const dk_loss kind = (dk_loss)tile->rule.kind;
+    const float *a = tile->a + row * tile->a_ld;
+    float *delta = tile->delta ? tile->delta + row * tile->delta_ld : NULL;
     const float huber = tile->rule.huber_delta;
-    float lanes[DKI_LANES] = {0};
-    for (int64_t j = 0; j < cols; ++j) {
-        float y =
-            tile->labels ? (tile->labels[row] == j ? 1.0f : 0.0f) : tile->targets[row * cols + j];
-        lanes[j % DKI_LANES] += dki_loss_value(kind, huber, a[j], y);
-        if (!tile->delta) continue;
-        float slope = dki_loss_grad(kind, huber, a[j], y);
-        tile->delta[row * tile->delta_ld + j] =
-            slope * dki_activation_grad(tile->g.kind, tile->g.alpha, z[j]) * scale;
+    float lanes[DKI_LANES] = {0}, y[DKI_LANES];
+    for (int64_t first = 0; first < tile->cols; first += DKI_LANES) {
+        int64_t left = tile->cols - first;
+        int count = left < DKI_LANES ? (int)left : DKI_LANES;
+        float *out = delta ? delta + first : NULL;
+        block_targets(tile, row, first, count, y);
+        switch (tile->rule.kind) {
+#define BLOCK(KIND)                                                                                \
+    case KIND:                                                                                     \
+        if (count == DKI_LANES)                                                                    \
+            elementwise_block(KIND, huber, a + first, y, DKI_LANES, scale, lanes, out);            \
+        else                                                                                       \
+            elementwise_block(KIND, huber, a + first, y, count, scale, lanes, out);                \
+        break;
+            BLOCK(DK_LOSS_MSE)
+            BLOCK(DK_LOSS_MAE)
+            BLOCK(DK_LOSS_HUBER)
+            BLOCK(DK_LOSS_SIGMOID_CROSS_ENTROPY)
+#undef BLOCK
+        default:
+            break;
+        }
     }
     tile->row_loss[row] = (double)lane_sum(lanes) * (double)weight;
 }
 
-/* δ_j = (∂l/∂a_j) g′(z_j), the caller's own loss. */
 static void given_row(const dki_loss_tile *tile, int64_t row) {
-    const float *z = tile->z + row * tile->z_ld, *given = tile->targets + row * tile->cols;
-    for (int64_t j = 0; j < tile->cols; ++j)
-        tile->delta[row * tile->delta_ld + j] =
-            given[j] * dki_activation_grad(tile->g.kind, tile->g.alpha, z[j]);
+    memcpy(tile->delta + row * tile->delta_ld, tile->targets + row * tile->cols,
+           (size_t)tile->cols * sizeof *tile->delta);
     tile->row_loss[row] = 0.0;
 }
 
+/* ∂l/∂a of every row, then g′ and the column sums as in any other layer. The softmax works on the
+ * logits: its g is the identity. */
 void DKI_LOOP(dki_loops_loss)(const dki_loss_tile *tile) {
-    if (tile->sums) memset(tile->sums, 0, (size_t)tile->cols * sizeof *tile->sums);
     for (int64_t row = 0; row < tile->rows; ++row) {
         float weight = tile->weights ? tile->weights[row] : 1.0f;
         float scale = weight * tile->inverse_normaliser;
@@ -135,8 +162,15 @@ void DKI_LOOP(dki_loops_loss)(const dki_loss_tile *tile) {
             softmax_row(tile, row, scale, weight);
         else
             elementwise_row(tile, row, scale, weight);
-        if (!tile->sums) continue;
-        const float *delta = tile->delta + row * tile->delta_ld;
-        for (int64_t j = 0; j < tile->cols; ++j) tile->sums[j] += delta[j];
     }
+    if (!tile->delta) return;
+    dki_backward_tile backward = {.rows = tile->rows,
+                                  .cols = tile->cols,
+                                  .delta = tile->delta,
+                                  .delta_ld = tile->delta_ld,
+                                  .saved = tile->z,
+                                  .saved_ld = tile->z_ld,
+                                  .g = tile->g,
+                                  .sums = tile->sums};
+    DKI_LOOP(dki_loops_backward)(&backward);
 }

@@ -66,7 +66,6 @@ dk_status dki_cpu_backward_data(dki_backend *backend, dki_lane lane,
                                   .delta_ld = out->ld,
                                   .saved = saved->data ? at(saved, tile.row, tile.col) : NULL,
                                   .saved_ld = saved->ld,
-                                  .from_a = !op->z.data,
                                   .g = op->g,
                                   .origin = origin_of(op->state, &op->g, &tile),
                                   .sums =
