@@ -26,21 +26,20 @@ DKI_FN float dki_gelu_inner(float z) {
     return z * fmaf(z * z, 2.0f * 0.0356774081f, 2.0f * 0.797884561f);
 }
 
-/** Mish: tanh(log(1 + eᶻ)) = n/(n + 2) with n = eᶻ(eᶻ + 2); for z > 0 both sides of the fraction
- *  are divided by e²ᶻ. Returns the fraction; *slope gets its derivative 4eᶻ(1 + eᶻ)/(n + 2)². */
+/** Mish: tanh(log(1 + eᶻ)) = (p² + 2pq)/(p² + 2pq + 2q²) for any p and q with p/q = eᶻ; here the
+ *  larger of them is 1. Returns the fraction; *slope gets its derivative 4pq²(p + q)/(…)². */
 DKI_FN float dki_mish_fraction(float z, float *slope) {
-    const float e = dki_exp(-dki_abs(z));
-    const float twice = e + e;
-    const float top = z > 0.0f ? 1.0f + twice : e * (e + 2.0f);
-    const float bottom = z > 0.0f ? fmaf(twice, e, 1.0f + twice) : fmaf(e, e + 2.0f, 2.0f);
-    const float over = 1.0f / bottom;
-    *slope = 4.0f * (z > 0.0f ? e * e : e) * (1.0f + e) * over * over;
+    const float e = dki_exp_fall(z), p = z > 0.0f ? 1.0f : e;
+    const float q = dki_from_bits(dki_bits(p) ^ dki_bits(e) ^ dki_bits(1.0f)); /* the other one */
+    const float top = p * fmaf(2.0f, q, p);
+    const float over = 1.0f / fmaf(2.0f * q, q, top);
+    *slope = 4.0f * p * q * q * (p + q) * over * over;
     return top * over;
 }
 
 /** σ′(z) = e/(1 + e)², and σ(z) by the way. */
 DKI_FN float dki_sigmoid_slope(float z, float *sigmoid) {
-    const float e = dki_exp(-dki_abs(z)), over = 1.0f / (1.0f + e);
+    const float e = dki_exp_fall(z), over = 1.0f / (1.0f + e);
     *sigmoid = z >= 0.0f ? over : e * over;
     return e * over * over;
 }
@@ -90,9 +89,9 @@ DKI_FN float dki_activation_grad(dk_activation kind, float alpha, float z) {
     case DK_LEAKY_RELU:
         return z > 0.0f ? 1.0f : alpha;
     case DK_ELU:
-        return z > 0.0f ? 1.0f : alpha * dki_exp(z);
+        return z > 0.0f ? 1.0f : alpha * dki_exp_fall(z);
     case DK_SELU:
-        return z > 0.0f ? DKI_SELU_LAMBDA : DKI_SELU_LAMBDA_ALPHA * dki_exp(z);
+        return z > 0.0f ? DKI_SELU_LAMBDA : DKI_SELU_LAMBDA_ALPHA * dki_exp_fall(z);
     case DK_GELU: { /* Φ(z) + z φ(z) */
         const float cdf = dki_normal_cdf(z, &other);
         return fmaf(0.398942280f * z, other, cdf);

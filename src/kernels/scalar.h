@@ -14,24 +14,22 @@ DKI_FN float dki_power_of_two(int32_t n) {
     return dki_from_bits((uint32_t)(n + 127) << 23);
 }
 
-/** x = n log 2 + f with |f| ≤ (log 2)/2; returns f. |x| < 2²¹; for NaN, f is NaN and *n anything.
- *  Adding 1.5·2²³ rounds to an integer and leaves it in the low bits. */
-DKI_FN float dki_reduce(float x, int32_t *n) {
-    const float shift = 12582912.0f;
+/** x = n log 2 + f with |f| ≤ (log 2)/2; returns f. Adding shift = 1.5·2²³ + k rounds to an
+ * integer: the low 22 bits of *bits are n + k. |x| < 2²⁰; for NaN, f is NaN and *bits anything. */
+DKI_FN float dki_reduce(float x, float shift, uint32_t *bits) {
     const float shifted = fmaf(x, 0x1.715476p+0f, shift); /* 1/log 2 */
-    const float count = shifted - shift;
-    *n = (int32_t)(dki_bits(shifted) - 0x4b400000u); /* minus the bits of shift */
-    return fmaf(count, 0x1.05c610p-29f, fmaf(count, -0x1.62e430p-1f, x)); /* log 2 in two parts */
+    const float n = shifted - shift;
+    *bits = dki_bits(shifted);
+    return fmaf(n, 0x1.05c610p-29f, fmaf(n, -0x1.62e430p-1f, x)); /* log 2 in two parts */
 }
 
-/** eᶠ − 1, |f| ≤ 0.35; relative error below 2⁻²⁴. */
-DKI_FN float dki_expm1_small(float f) {
+/** (eᶠ − 1 − f)/f², |f| ≤ 0.35: relative error of eᶠ − 1 below 2⁻³¹. */
+DKI_FN float dki_exp_quotient(float f) {
     float q = fmaf(0x1.9e8684p-13f, f, 0x1.6d404cp-10f);
     q = fmaf(q, f, 0x1.1112d2p-7f);
     q = fmaf(q, f, 0x1.5554f4p-5f);
     q = fmaf(q, f, 0x1.555554p-3f);
-    q = fmaf(q, f, 0.5f);
-    return fmaf(f * f, q, f);
+    return fmaf(q, f, 0.5f);
 }
 
 /** log(1 + m), |m| ≤ 1/3 (a little more does no harm); relative error below 2⁻²³. */
@@ -50,16 +48,29 @@ DKI_FN float dki_log1p_small(float m) {
 /** eˣ, within 1 ulp. Beyond the clamp the result is 0 or ∞ anyway; 2ⁿ in two factors rounds
  *  denormal results once. */
 DKI_FN float dki_exp(float x) {
-    int32_t n;
-    const float f = dki_reduce(dki_clamp(x, -104.5f, 89.0f), &n);
-    const int32_t half = n >> 1;
-    return (1.0f + dki_expm1_small(f)) * dki_power_of_two(half) * dki_power_of_two(n - half);
+    uint32_t bits;
+    const float f = dki_reduce(dki_clamp(x, -104.5f, 89.0f), 0x1.8p23f, &bits);
+    const int32_t n = (int32_t)(bits - 0x4b400000u), half = n >> 1; /* the bits of 1.5·2²³ */
+    const float p = fmaf(f, fmaf(f, dki_exp_quotient(f), 1.0f), 1.0f);
+    return p * dki_power_of_two(half) * dki_power_of_two(n - half);
+}
+
+/** e^−|x|, within 1 ulp: less work than dki_exp, because n + 24 + 127 is a valid exponent for every
+ *  n from −150 (e⁻¹⁰⁴ rounds to 0) to 0; the factor 2⁻²⁴ rounds denormal results. */
+DKI_FN float dki_exp_fall(float x) {
+    const float size = dki_abs(x);
+    uint32_t bits;
+    const float f = dki_reduce(size > 104.0f ? -104.0f : -size, 0x1.8p23f + 151.0f, &bits);
+    const float p = fmaf(f, fmaf(f, dki_exp_quotient(f), 1.0f), 1.0f);
+    return p * dki_from_bits(bits << 23) * 0x1p-24f;
 }
 
 /** eˣ − 1, within 2 ulp: 2((eᶠ − 1) 2ⁿ⁻¹ + (2ⁿ⁻¹ − 1/2)). */
 DKI_FN float dki_expm1(float x) {
-    int32_t n;
-    const float part = dki_expm1_small(dki_reduce(dki_clamp(x, -30.0f, 89.0f), &n));
+    uint32_t bits;
+    const float f = dki_reduce(dki_clamp(x, -30.0f, 89.0f), 0x1.8p23f, &bits);
+    const int32_t n = (int32_t)(bits - 0x4b400000u);
+    const float part = fmaf(f * f, dki_exp_quotient(f), f);
     const float scale = dki_power_of_two(n - 1);
     const float half = fmaf(part, scale, scale - 0.5f);
     return n == 0 ? part : half + half;
@@ -78,24 +89,24 @@ DKI_FN float dki_log(float x) {
 }
 
 /** log(1 + e^−|x|), within 2 ulp: what log(1 + eˣ) is above max(x, 0). With e = e^−|x| ≤ 1 and
- *  m = e, or (e − 1)/2 where 1 + e ≥ 4/3 is halved, nothing of e is lost to 1 + e. */
+ *  m = e, or (e − 1)/2 where 1 + e ≥ 4/3 is halved, nothing of e is lost to 1 + e. The choice is
+ *  arithmetic (h = 1 or 0), because compilers duplicate the polynomial for two selects. */
 DKI_FN float dki_log1p_exp(float x) {
-    const float e = dki_exp(-dki_abs(x));
-    const bool halved = e > 0x1.555556p-2f;
-    const float part = dki_log1p_small(halved ? fmaf(0.5f, e, -0.5f) : e);
-    return halved ? part + 0x1.62e430p-1f : part;
+    const float e = dki_exp_fall(x), h = e > 0x1.555556p-2f ? 1.0f : 0.0f;
+    const float m = fmaf(e, fmaf(-0.5f, h, 1.0f), -0.5f * h);
+    return fmaf(h, 0x1.62e430p-1f, dki_log1p_small(m));
 }
 
 /** σ(x) = 1/(1 + e⁻ˣ), within 3 ulp, denormal results included. */
 DKI_FN float dki_sigmoid(float x) {
-    const float e = dki_exp(-dki_abs(x));
+    const float e = dki_exp_fall(x);
     return (x >= 0.0f ? 1.0f : e) / (1.0f + e);
 }
 
-/** tanh x, within 2 ulp: an odd polynomial up to 5/8, then 1 − 2/(e²ˣ + 1). */
+/** tanh x, within 2 ulp: an odd polynomial up to 5/8, then (1 − e)/(1 + e), e = e^−2|x|. */
 DKI_FN float dki_tanh(float x) {
     const float size = dki_abs(x), s = x * x;
-    const float large = 1.0f - 2.0f / (dki_exp(size + size) + 1.0f);
+    const float e = dki_exp_fall(size + size), large = (1.0f - e) / (1.0f + e);
     float q = fmaf(-0x1.76922ap-8f, s, 0x1.52509ep-6f);
     q = fmaf(q, s, -0x1.b84340p-5f);
     q = fmaf(q, s, 0x1.110760p-3f);
@@ -112,7 +123,7 @@ DKI_FN float dki_tanh(float x) {
 DKI_FN float dki_normal_cdf(float x, float *bell) {
     const float size = dki_abs(x), t = size > 14.5f ? 14.5f : size;
     const float square = t * t, rest = fmaf(t, t, -square);
-    const float rounded = dki_exp(-0.5f * square);
+    const float rounded = dki_exp_fall(0.5f * square);
     const float e = fmaf(-0.5f * rest, rounded, rounded);
     const float over = 1.0f / (t + 3.0f), u = fmaf(6.0f, over, -1.0f);
     float p = fmaf(-0x1.15efeap-12f, u, 0x1.d8dc64p-11f);
