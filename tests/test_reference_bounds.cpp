@@ -3,6 +3,10 @@
 // they are sharp enough to say something.
 #include "support_reference.h"
 
+extern "C" {
+#include "kernels/activation.h"
+}
+
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
@@ -276,6 +280,28 @@ TEST(ReferenceBounds, CurvatureBoundsTheChangeOfTheDerivative) {
             if (jump == 0) largest = std::max(largest, change / h);
         }
         EXPECT_GE(largest, 0.97 * curvature) << g;
+    }
+}
+
+// The bounds allow g an error of 8u (of |z| for the GELUs) and g′ one of 24u of its largest value,
+// from z or from a. What breaks this: a kernel that is less accurate than docs/numerics.md says.
+TEST(ReferenceBounds, KernelsAreAsAccurateAsTheBoundsAssume) {
+    for (dk_activation g : everyActivation) {
+        const float alpha = g == DK_ELU ? 0.7f : g == DK_LEAKY_RELU ? 0.3f : 0;
+        const double largest = g == DK_SELU ? 1.76 : 1.2;
+        const bool relative = g != DK_GELU && g != DK_GELU_TANH;
+        for (int i = -120000; i <= 120000; i++) {
+            const float z = static_cast<float>(i * 2.5e-4); // −30 … 30
+            const double exact = dki_ref_g(g, alpha, z), slope = dki_ref_g_prime(g, alpha, z);
+            const double size = relative ? std::fabs(exact) : std::fabs(z);
+            const float a = dki_activation(g, alpha, z);
+            ASSERT_LE(std::fabs(a - exact), 8 * u * size) << g << " at " << z;
+            ASSERT_LE(std::fabs(dki_activation_grad(g, alpha, z) - slope), 24 * u * largest)
+                << g << " at " << z;
+            if (!dki_activation_has_grad_from_a(g)) continue;
+            ASSERT_LE(std::fabs(dki_activation_grad_from_a(g, alpha, a) - slope), 24 * u * largest)
+                << g << " at " << z;
+        }
     }
 }
 
