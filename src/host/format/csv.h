@@ -5,9 +5,9 @@
  * skipped; blanks around an unquoted field are not part of it. Numbers have a decimal point, in
  * every locale.
  *
- * The first row is a header if some column other than the label's holds no number there and a
- * number in the second row (a column of text labels says nothing), or if the label column is
- * asked for by a name that stands in it. */
+ * The first row is a header if some column other than the label's holds a name there (no number,
+ * and no mark of a missing value such as NA) and a number in the second row, or if the label column
+ * is asked for by its name. The label's own column says nothing: a text there may be a class. */
 #ifndef DKI_CSV_H
 #define DKI_CSV_H
 
