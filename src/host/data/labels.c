@@ -1,0 +1,291 @@
+#include "data/labels.h"
+
+#include "base/names.h"
+#include "data/number.h"
+#include "data/view.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MOST_INFERRED = 100,   /* different whole numbers that are still taken for classes */
+    MOST_FRACTIONS = 1000, /* different numbers with a fraction that can be classes at all */
+    NAMES_SHOWN = 20
+};
+
+/* "FILE: line 12" */
+#define PLACE_FORMAT "%s: %s %lld"
+#define PLACE(labels, i)                                                                           \
+    (labels)->file, (labels)->place, (long long)((labels)->places ? (labels)->places[i] : (i))
+
+static dk_status check_numbers(const dki_labels *labels) {
+    if (!labels->numbers) return DK_OK;
+    for (int64_t i = 0; i < labels->rows; ++i)
+        DKI_REQUIRE(isfinite(labels->numbers[i]), DK_E_NONFINITE,
+                    PLACE_FORMAT ": the label is %s: leave the row out, or put a number in",
+                    PLACE(labels, i),
+                    isnan(labels->numbers[i]) ? "NaN" : (labels->numbers[i] > 0 ? "Inf" : "-Inf"));
+    return DK_OK;
+}
+
+/* ----- which classes there are ----- */
+
+static int by_number(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The sorted different numbers at `values` [rows], their count returned. */
+static int64_t distinct_numbers(const dki_labels *labels, double *values) {
+    memcpy(values, labels->numbers, (size_t)labels->rows * sizeof *values);
+    qsort(values, (size_t)labels->rows, sizeof *values, by_number);
+    int64_t count = 0;
+    for (int64_t i = 0; i < labels->rows; ++i)
+        if (count == 0 || values[i] != values[count - 1]) values[count++] = values[i];
+    return count;
+}
+
+static int64_t distinct_texts(const dki_labels *labels, const char **values) {
+    memcpy(values, labels->texts, (size_t)labels->rows * sizeof *values);
+    qsort(values, (size_t)labels->rows, sizeof *values, by_text);
+    int64_t count = 0;
+    for (int64_t i = 0; i < labels->rows; ++i)
+        if (count == 0 || strcmp(values[i], values[count - 1]) != 0) values[count++] = values[i];
+    return count;
+}
+
+static bool all_whole(const dki_labels *labels) {
+    for (int64_t i = 0; i < labels->rows; ++i)
+        if (labels->numbers[i] != floor(labels->numbers[i])) return false;
+    return true;
+}
+
+static dk_status make_names(const dki_request *request, int64_t count, const double *numbers,
+                            const char *const *texts, dki_storage *storage) {
+    DKI_REQUIRE(count <= INT32_MAX, DK_E_DATA, "%s: %lld different labels: too many for classes",
+                request->source, (long long)count);
+    storage->target_count = count;
+    DKI_TRY(dki_new(request->allocator, &storage->class_names, (size_t)count, "class names"));
+    for (int64_t c = 0; c < count; ++c) {
+        char text[DKI_NUMBER_TEXT];
+        if (numbers) dki_number_text(numbers[c], text);
+        DKI_TRY(
+            dki_copy_text(request->allocator, numbers ? text : texts[c], &storage->class_names[c]));
+    }
+    return DK_OK;
+}
+
+/* Decides the task if it is still open, and finds the class names of a classification. */
+static dk_status find_classes(const dki_request *request, const dki_labels *labels,
+                              dki_storage *storage) {
+    bool decided = request->options.task != DK_TASK_AUTO;
+    storage->task = decided ? request->options.task : DK_TASK_CLASSIFICATION;
+    bool whole = labels->numbers && all_whole(labels);
+    if (!decided && labels->numbers && !whole) {
+        storage->task = DK_TASK_REGRESSION;
+        return DK_OK;
+    }
+    void *values = NULL;
+    DKI_TRY(dki_alloc(request->allocator, (size_t)labels->rows, sizeof(double) /* or a pointer */,
+                      "the different labels", &values));
+    dk_status status = DK_OK;
+    int64_t count =
+        labels->numbers ? distinct_numbers(labels, values) : distinct_texts(labels, values);
+    if (!decided && labels->numbers && !labels->integer_typed && count > MOST_INFERRED)
+        storage->task = DK_TASK_REGRESSION;
+    else if (labels->numbers && !whole && count > MOST_FRACTIONS)
+        status = dki_fail(DK_E_DATA,
+                          "%s: %lld different labels with fractions can't be classes: choose "
+                          "regression, or another label column",
+                          request->source, (long long)count);
+    else
+        status = make_names(request, count, labels->numbers ? values : NULL,
+                            labels->numbers ? NULL : (const char *const *)values, storage);
+    dki_release(request->allocator, values);
+    return status;
+}
+
+/* ----- which class each row has ----- */
+
+typedef struct known_class {
+    const char *name;
+    int32_t index;
+} known_class;
+
+/* Sorted by name. */
+typedef struct known_classes {
+    known_class *classes;
+    int64_t count;
+    const char *const *names; /* in the order of their indices */
+} known_classes;
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const known_class *)a)->name, ((const known_class *)b)->name);
+}
+
+static dk_status fail_unknown(const dki_labels *labels, int64_t i, const char *label,
+                              const known_classes *known) {
+    char list[256] = "";
+    size_t used = 0;
+    for (int64_t c = 0; c < known->count && c < NAMES_SHOWN && used < sizeof list; ++c)
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", c ? ", " : "",
+                                 known->names[c]);
+    const char *more = known->count > NAMES_SHOWN ? ", …" : "";
+    const char *nearest = dki_nearest(label, strlen(label), known->names, (size_t)known->count);
+    if (nearest)
+        return dki_fail(DK_E_DATA,
+                        PLACE_FORMAT
+                        ": unknown label \"%.64s\": did you mean \"%.64s\"? The classes are %s%s",
+                        PLACE(labels, i), label, nearest, list, more);
+    return dki_fail(DK_E_DATA, PLACE_FORMAT ": unknown label \"%.64s\": the classes are %s%s",
+                    PLACE(labels, i), label, list, more);
+}
+
+static dk_status map_rows(const dki_labels *labels, const known_classes *known,
+                          dki_storage *storage) {
+    for (int64_t i = 0; i < labels->rows; ++i) {
+        char text[DKI_NUMBER_TEXT];
+        if (labels->numbers) dki_number_text(labels->numbers[i], text);
+        known_class wanted = {labels->numbers ? text : labels->texts[i], 0};
+        const known_class *found =
+            bsearch(&wanted, known->classes, (size_t)known->count, sizeof *known->classes, by_name);
+        if (!found) return fail_unknown(labels, i, wanted.name, known);
+        storage->labels[i] = found->index;
+    }
+    return DK_OK;
+}
+
+/* A name that is a number is put in the shape that dki_number_text gives: "1.0" means 1. */
+static dk_status map_by_names(const dki_request *request, const dki_labels *labels,
+                              dki_storage *storage) {
+    dk_status status = DK_OK;
+    known_classes known = {NULL, storage->target_count, (const char *const *)storage->class_names};
+    char(*texts)[DKI_NUMBER_TEXT] = NULL;
+    size_t count = (size_t)known.count;
+    DKI_TRY_OUT(dki_new(request->allocator, &known.classes, count, "the classes by name"));
+    DKI_TRY_OUT(dki_new(request->allocator, &texts, count, "the classes by name"));
+    for (size_t c = 0; c < count; ++c) {
+        double value = 0;
+        const char *name = known.names[c];
+        known.classes[c] = (known_class){name, (int32_t)c};
+        if (labels->numbers && dki_number_parse(name, &value)) {
+            dki_number_text(value, texts[c]);
+            known.classes[c].name = texts[c];
+        }
+    }
+    qsort(known.classes, count, sizeof *known.classes, by_name);
+    DKI_TRY_OUT(map_rows(labels, &known, storage));
+out:
+    dki_release(request->allocator, texts);
+    dki_release(request->allocator, known.classes);
+    return status;
+}
+
+/* Without names a label is the index of its class. */
+static dk_status map_by_index(const dki_labels *labels, dki_storage *storage) {
+    double count = (double)storage->target_count;
+    for (int64_t i = 0; i < labels->rows; ++i) {
+        DKI_REQUIRE(labels->numbers, DK_E_DATA,
+                    PLACE_FORMAT ": the label \"%.64s\" is a text, but the classes have no names: "
+                                 "write their indices, 0 … %lld",
+                    PLACE(labels, i), labels->texts[i], (long long)storage->target_count - 1);
+        double label = labels->numbers[i];
+        char text[DKI_NUMBER_TEXT];
+        dki_number_text(label, text);
+        DKI_REQUIRE(label >= 0 && label < count && label == floor(label), DK_E_DATA,
+                    PLACE_FORMAT ": the label %s is outside the classes 0 … %lld", PLACE(labels, i),
+                    text, (long long)storage->target_count - 1);
+        storage->labels[i] = (int32_t)label;
+    }
+    return DK_OK;
+}
+
+static dk_status copy_schema_names(const dki_request *request, dki_storage *storage) {
+    DKI_REQUIRE(request->schema.targets <= INT32_MAX, DK_E_SHAPE, "%lld classes are too many",
+                (long long)request->schema.targets);
+    if (request->schema.class_names)
+        return make_names(request, request->schema.targets, NULL, request->schema.class_names,
+                          storage);
+    storage->target_count = request->schema.targets;
+    return DK_OK;
+}
+
+/* ----- regression ----- */
+
+static dk_status check_texts_are_none(const dki_labels *labels) {
+    if (labels->numbers) return DK_OK;
+    double value = 0;
+    int64_t i = 0;
+    while (i < labels->rows - 1 && dki_number_parse(labels->texts[i], &value)) ++i;
+    return dki_fail(DK_E_DATA,
+                    PLACE_FORMAT ": the label \"%.64s\" is no number: a regression needs numbers; "
+                                 "choose another label column, or classification",
+                    PLACE(labels, i), labels->texts[i]);
+}
+
+dk_status dki_targets_apply(const dki_request *request, const char *file, const void *elements,
+                            dk_dtype type, int64_t row_stride, int64_t col_stride, int64_t count,
+                            dki_storage *storage) {
+    storage->task = DK_TASK_REGRESSION;
+    storage->target_count = count;
+    DKI_TRY(dki_check_targets(request, storage));
+    size_t total = 0;
+    DKI_REQUIRE(dki_mul((size_t)storage->rows, (size_t)count, &total), DK_E_SHAPE,
+                "%s: %lld rows of %lld targets overflow the address space", file,
+                (long long)storage->rows, (long long)count);
+    DKI_TRY(dki_new(request->allocator, &storage->targets, total, "the targets"));
+    for (int64_t i = 0; i < storage->rows; ++i) {
+        float *to = storage->targets + i * count;
+        dki_view_f32(elements, type, i * row_stride, col_stride, count, to);
+        int64_t bad = dki_view_nonfinite(to, DK_F32, 0, 1, count);
+        if (bad < 0) continue;
+        double value = 0;
+        dki_view_f64(elements, type, i * row_stride + bad * col_stride, 1, 1, &value);
+        return dki_fail(DK_E_NONFINITE,
+                        "%s: target %lld of row %lld (both from 0) is %s: leave the row out, or "
+                        "put a number in",
+                        file, (long long)bad, (long long)i,
+                        isfinite(value) ? "beyond the range of a 32-bit float"
+                                        : (isnan(value) ? "NaN" : "Inf"));
+    }
+    return DK_OK;
+}
+
+/* ----- both ----- */
+
+dk_status dki_check_targets(const dki_request *request, const dki_storage *storage) {
+    if (!request->has_schema || request->schema.targets == 0) return DK_OK; /* not known */
+    if (storage->target_count == request->schema.targets) return DK_OK;
+    bool classes = storage->task == DK_TASK_CLASSIFICATION;
+    return dki_fail(DK_E_SHAPE, "%s has %lld %s, expected are %lld", request->source,
+                    (long long)storage->target_count, classes ? "classes" : "targets a row",
+                    (long long)request->schema.targets);
+}
+
+dk_status dki_labels_apply(const dki_request *request, const dki_labels *labels,
+                           dki_storage *storage) {
+    DKI_TRY(check_numbers(labels));
+    bool classes_known = request->has_schema && request->schema.targets > 0;
+    if (classes_known && request->options.task == DK_TASK_CLASSIFICATION) {
+        storage->task = DK_TASK_CLASSIFICATION;
+        DKI_TRY(copy_schema_names(request, storage));
+    } else if (request->options.task != DK_TASK_REGRESSION) {
+        DKI_TRY(find_classes(request, labels, storage));
+    } else {
+        storage->task = DK_TASK_REGRESSION;
+    }
+    if (storage->task == DK_TASK_REGRESSION) {
+        DKI_TRY(check_texts_are_none(labels));
+        return dki_targets_apply(request, labels->file, labels->numbers, DK_F64, 1, 1, 1, storage);
+    }
+    DKI_TRY(dki_check_targets(request, storage));
+    DKI_TRY(dki_new(request->allocator, &storage->labels, (size_t)labels->rows, "the labels"));
+    return storage->class_names ? map_by_names(request, labels, storage)
+                                : map_by_index(labels, storage);
+}

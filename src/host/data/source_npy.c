@@ -1,0 +1,132 @@
+#include "data/array_source.h"
+#include "data/view.h"
+#include "format/npy.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool dki_is_npy_file(const char *path) {
+    unsigned char head[8];
+    size_t got = 0;
+    return dki_file_peek(path, head, sizeof head, &got) == DK_OK && dki_npy_is(head, got);
+}
+
+/* dki_npy_open, and a clear word where the file is compressed: it couldn't be mapped. */
+static dk_status open_array(const char *path, dki_file *file, dki_array *array) {
+    unsigned char magic[2] = {0, 0};
+    FILE *raw = fopen(path, "rb");
+    size_t got = raw ? fread(magic, 1, sizeof magic, raw) : 0;
+    if (raw) fclose(raw);
+    DKI_REQUIRE(!(got == 2 && magic[0] == 0x1f && magic[1] == 0x8b), DK_E_DATA,
+                "%s is a compressed NPY file, which can't be mapped: gunzip it first", path);
+    return dki_npy_open(path, file, array);
+}
+
+/* ----- one matrix, the label a column of it ----- */
+
+static dk_status choose_column(const dki_request *request, int64_t columns, int64_t *column) {
+    const char *wanted = request->options.label_column;
+    *column = columns - 1;
+    if (!wanted || strcmp(wanted, "last") == 0) return DK_OK;
+    *column = 0;
+    if (strcmp(wanted, "first") == 0) return DK_OK;
+    char *end = NULL;
+    errno = 0;
+    long long number = strtoll(wanted, &end, 10);
+    DKI_REQUIRE(end != wanted && *end == '\0' && errno == 0 && number >= 0 && number < columns,
+                DK_E_ARGUMENT,
+                "%s: no label column \"%s\": an NPY file has no names; say first, last or a number "
+                "from 0 to %lld",
+                request->source, wanted, (long long)columns - 1);
+    *column = number;
+    return DK_OK;
+}
+
+/* The features are a view that steps over the label: possible at either end of a row. */
+static dk_status split_label(const dki_request *request, dki_storage *storage) {
+    int64_t columns = storage->features_count, column = 0;
+    DKI_TRY(choose_column(request, columns, &column));
+    DKI_REQUIRE(column == 0 || column == columns - 1, DK_E_DATA,
+                "%s: the label column %lld lies between features, which are mapped as one block: "
+                "move it to the first or the last column, or use x.npy and y.npy in a directory",
+                request->source, (long long)column);
+    DKI_TRY(dki_check_features(request, columns - 1));
+    const void *all = storage->features;
+    storage->features_count = columns - 1;
+    if (column == 0)
+        storage->features =
+            (const char *)all + (size_t)storage->col_stride * dki_dtype_bytes(storage->type);
+    return dki_apply_label_column(request, request->source, all, storage->type,
+                                  column * storage->col_stride, storage->row_stride, false,
+                                  storage);
+}
+
+dk_status dki_source_npy(const dki_request *request, dki_storage *storage) {
+    dki_file file = {0};
+    dki_array array;
+    dk_status status = DK_OK;
+    DKI_TRY_OUT(open_array(request->source, &file, &array));
+    bool labelled = request->options.task != DK_TASK_NONE;
+    if (labelled && array.dims != 2) {
+        status = dki_fail(DK_E_DATA,
+                          "%s has %d dimensions: a matrix with a label column has 2; put features "
+                          "and labels into x.npy and y.npy in a directory",
+                          request->source, array.dims);
+        goto out;
+    }
+    DKI_TRY_OUT(dki_adopt_features(request, request->source, &file, &array, storage));
+    storage->mapped = true;
+    status = labelled ? split_label(request, storage)
+                      : dki_check_features(request, storage->features_count);
+out:
+    dki_file_release(request->allocator, &file);
+    return status;
+}
+
+/* ----- x.npy and y.npy ----- */
+
+bool dki_is_npy_directory(const char *path) {
+    char name[PATH_MAX];
+    int length = snprintf(name, sizeof name, "%s/x.npy", path);
+    return length > 0 && (size_t)length < sizeof name && dki_path_exists(name);
+}
+
+static dk_status read_targets(const dki_request *request, const char *path, int64_t rows,
+                              dki_storage *storage) {
+    dki_file file = {0};
+    dki_array array;
+    DKI_TRY(open_array(path, &file, &array));
+    dk_status status = dki_apply_label_array(request, path, &array, rows, storage);
+    dki_file_release(request->allocator, &file);
+    return status;
+}
+
+dk_status dki_source_npy_directory(const dki_request *request, dki_storage *storage) {
+    bool test = request->options.part == DK_PART_TEST;
+    const dk_allocator *allocator = request->allocator;
+    char *x = NULL, *y = NULL;
+    dki_file file = {0};
+    dki_array array;
+    dk_status status = DK_OK;
+    DKI_TRY_OUT(dki_join_path(allocator, request->source, test ? "x_test" : "x", ".npy", &x));
+    DKI_TRY_OUT(dki_join_path(allocator, request->source, test ? "y_test" : "y", ".npy", &y));
+    if (test && !dki_path_exists(x)) {
+        status = dki_fail(DK_E_DATA, "%s has no test part: there is no x_test.npy in it",
+                          request->source);
+        goto out;
+    }
+    DKI_TRY_OUT(open_array(x, &file, &array));
+    DKI_TRY_OUT(dki_adopt_features(request, x, &file, &array, storage));
+    storage->mapped = true;
+    DKI_TRY_OUT(dki_check_features(request, storage->features_count));
+    if (request->options.task != DK_TASK_NONE)
+        status = read_targets(request, y, array.shape[0], storage);
+out:
+    dki_file_release(allocator, &file);
+    dki_release(allocator, x);
+    dki_release(allocator, y);
+    return status;
+}
