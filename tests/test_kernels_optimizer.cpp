@@ -139,6 +139,12 @@ TEST(KernelsOptimizer, FirstAdamStepIsExactToRounding) {
     }
 }
 
+/* (g² − v) + v would lose g² beside a large v. */
+TEST(KernelsOptimizer, AverageForgetsWithASmallBeta) {
+    EXPECT_EQ(dki_average(0.0, 1e10f, 0x1p-10f, 0x1p-10f), 0x1p-20f);
+    EXPECT_EQ(dki_average(1.0, 1e10f, 0x1p-10f, 0x1p-10f), 1e10f);
+}
+
 TEST(KernelsOptimizer, SlotsThatAreNotThereAreNotTouched) {
     const dki_rate rate{0.1f, 1.0f, 1.0f, 1.0f};
     for (const dk_optimizer kind : kKinds) {

@@ -20,8 +20,13 @@ DKI_FN float dki_activation_alpha(dk_activation kind, float alpha) {
     return kind == DK_LEAKY_RELU ? 0.01f : (kind == DK_ELU ? 1.0f : 0.0f);
 }
 
-/** 2u with u = √(2/π)(z + 0.044715 z³): gelu_tanh is z σ(2u). For |z| ≤ 12, beyond which σ is 0 or
- *  1 to the last bit and z³ might overflow. */
+/** z > 0 ? above : below·eᶻ. As a sum, because a compiler that masks the lanes with z > 0 out of a
+ *  select feeds the exponential a constant that underflows there, which is slow. */
+DKI_FN float dki_elu_slope(float z, float above, float below) {
+    return fmaf(z > 0.0f ? 0.0f : below, dki_exp_fall(z), z > 0.0f ? above : 0.0f);
+}
+
+/** 2u with u = √(2/π)(z + 0.044715 z³): gelu_tanh is z σ(2u). An infinite 2u is right for σ. */
 DKI_FN float dki_gelu_inner(float z) {
     return z * fmaf(z * z, 2.0f * 0.0356774081f, 2.0f * 0.797884561f);
 }
@@ -59,7 +64,7 @@ DKI_FN float dki_activation(dk_activation kind, float alpha, float z) {
     case DK_GELU:
         return z * dki_normal_cdf(z, &other);
     case DK_GELU_TANH:
-        return z * dki_sigmoid(dki_gelu_inner(dki_clamp(z, -12.0f, 12.0f)));
+        return z * dki_sigmoid(dki_gelu_inner(z));
     case DK_SILU:
         return z * dki_sigmoid(z);
     case DK_MISH:
@@ -89,14 +94,14 @@ DKI_FN float dki_activation_grad(dk_activation kind, float alpha, float z) {
     case DK_LEAKY_RELU:
         return z > 0.0f ? 1.0f : alpha;
     case DK_ELU:
-        return z > 0.0f ? 1.0f : alpha * dki_exp_fall(z);
+        return dki_elu_slope(z, 1.0f, alpha);
     case DK_SELU:
-        return z > 0.0f ? DKI_SELU_LAMBDA : DKI_SELU_LAMBDA_ALPHA * dki_exp_fall(z);
+        return dki_elu_slope(z, DKI_SELU_LAMBDA, DKI_SELU_LAMBDA_ALPHA);
     case DK_GELU: { /* Φ(z) + z φ(z) */
         const float cdf = dki_normal_cdf(z, &other);
         return fmaf(0.398942280f * z, other, cdf);
     }
-    case DK_GELU_TANH: { /* σ(2u) + z σ′(2u) 2u′ */
+    case DK_GELU_TANH: { /* σ(2u) + z σ′(2u) 2u′; from |z| = 12 on, σ′ is 0 and 2u′ may overflow */
         const float c = dki_clamp(z, -12.0f, 12.0f);
         const float rate = fmaf(c * c, 6.0f * 0.0356774081f, 2.0f * 0.797884561f);
         const float slope = dki_sigmoid_slope(dki_gelu_inner(c), &other);

@@ -2,9 +2,10 @@
  *
  * The rule of this folder, which makes a result the same bits on every compiler, instruction set
  * and device: floats meet only + − × ÷ √, fmaf, comparisons, integer operations and bit casts;
- * every a·b + c is written as fmaf, and a bare product is never an operand of + or − (so it doesn't
- * matter whether the compiler contracts). A caller who adds up what one of these functions returns
- * must keep the rule too: sum = fmaf(weight, value, sum), or a sum in double.
+ * every a·b + c is written as fmaf, and a bare product is never an operand of + or −, unless a
+ * factor is a power of two (so it doesn't matter whether the compiler contracts). A caller who adds
+ * up what one of these functions returns must keep the rule too: sum = fmaf(weight, value, sum), or
+ * a sum in double.
  *
  * Everything is straight-line code with selects, so that a plain loop around it vectorises. */
 #ifndef DKI_FUNCTION_H
