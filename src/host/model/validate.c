@@ -6,6 +6,9 @@
 /* Widths are BLAS dimensions: 32-bit integers. */
 enum { MAX_LAYERS = 1024, MAX_WIDTH = 1 << 24 };
 
+/* As many floats as the 2⁴⁷ bytes of a process's address space hold. */
+static const int64_t MAX_PARAMETERS = (int64_t)1 << 45;
+
 bool dki_loss_is_classification(dk_loss loss) {
     return loss == DK_LOSS_SOFTMAX_CROSS_ENTROPY || loss == DK_LOSS_SIGMOID_CROSS_ENTROPY;
 }
@@ -92,8 +95,12 @@ dk_status dk_net_validate(const dk_net_desc *desc) {
     DKI_TRY(validate_loss(desc));
     int64_t inputs = desc->inputs;
     int64_t total = 0;
-    for (size_t k = 0; k < desc->layer_count; inputs = desc->layers[k++].width)
-        DKI_REQUIRE(!__builtin_add_overflow(total, inputs * desc->layers[k].width, &total),
-                    DK_E_SHAPE, "layer %zu: the number of parameters overflows", k + 1);
+    for (size_t k = 0; k < desc->layer_count; inputs = desc->layers[k++].width) {
+        total += desc->layers[k].width * (inputs + 1); /* below 2⁴⁵ + 2⁴⁹ */
+        DKI_REQUIRE(total <= MAX_PARAMETERS, DK_E_SHAPE,
+                    "layer %zu: a weight of %lld × %lld brings the parameters past the address "
+                    "space",
+                    k + 1, (long long)desc->layers[k].width, (long long)inputs);
+    }
     return DK_OK;
 }

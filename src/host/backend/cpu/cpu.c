@@ -6,17 +6,45 @@
 #include <cblas.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/sysinfo.h>
 
+/* "MemAvailable" or another line of /proc/meminfo, in bytes; 0 where it can't be read. */
+static uint64_t memory_line(const char *key) {
+    FILE *file = fopen("/proc/meminfo", "r");
+    if (!file) return 0;
+    char line[128];
+    unsigned long long kilobytes = 0;
+    size_t length = strlen(key);
+    while (fgets(line, sizeof line, file))
+        if (strncmp(line, key, length) == 0 && sscanf(line + length, ": %llu", &kilobytes) == 1)
+            break;
+    fclose(file);
+    return (uint64_t)kilobytes * 1024;
+}
+
+/* Large regions are compared with what is available first: the system would promise more than it
+ * has, and kill the process when the promise is called. */
+enum { LARGE_BYTES = 64 << 20 };
+
+static dk_status require_memory(size_t bytes) {
+    if (bytes < LARGE_BYTES) return DK_OK;
+    uint64_t available = memory_line("MemAvailable");
+    DKI_REQUIRE(!available || bytes <= available, DK_E_MEMORY,
+                "out of memory: %.1f MiB are needed, %.1f MiB are available",
+                (double)bytes / 1048576.0, (double)available / 1048576.0);
+    return DK_OK;
+}
+
+/* dki_alloc aligns to 64 bytes, tensors want 256; the start of the block is kept in front. */
 static dk_status cpu_alloc(dki_backend *backend, size_t bytes, void **memory) {
-    /* dki_alloc aligns to 64 bytes; tensors want 256. The start of the block is kept in front. */
     char *block = NULL;
     *memory = NULL;
     size_t total = 0;
-    DKI_REQUIRE(dki_add(bytes, 2 * 256, &total), DK_E_MEMORY, "%zu bytes overflow", bytes);
+    DKI_REQUIRE(dki_add(bytes, 2 * DKI_CPU_ALIGNMENT, &total), DK_E_MEMORY, "%zu bytes overflow",
+                bytes);
+    DKI_TRY(require_memory(total));
     DKI_TRY(dki_alloc(dki_cpu_of(backend)->services.allocator, total, 1, "a tensor region",
                       (void **)&block));
-    char *aligned = block + 256 - (size_t)((uintptr_t)block % 256);
+    char *aligned = block + DKI_CPU_ALIGNMENT - (size_t)((uintptr_t)block % DKI_CPU_ALIGNMENT);
     ((void **)(void *)aligned)[-1] = block;
     *memory = aligned;
     return DK_OK;
@@ -73,7 +101,7 @@ static size_t max_size(size_t a, size_t b) {
 
 dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request, dki_plan *plan) {
     (void)backend;
-    plan->alignment = 256;
+    plan->alignment = DKI_CPU_ALIGNMENT;
     plan->ld_multiple = 1;
     plan->element = sizeof(float);
     size_t widest = 0, elements = 0;
@@ -118,11 +146,8 @@ static dk_status cpu_describe(dki_backend *backend, dki_backend_info *info) {
     snprintf(info->kernel, sizeof info->kernel, "%s", openblas_get_corename());
     snprintf(info->vector, sizeof info->vector, "%s", cpu->loops->name);
     info->threads = cpu->threads;
-    struct sysinfo memory;
-    if (sysinfo(&memory) == 0) {
-        info->memory_total = (uint64_t)memory.totalram * memory.mem_unit;
-        info->memory_free = (uint64_t)(memory.freeram + memory.bufferram) * memory.mem_unit;
-    }
+    info->memory_total = memory_line("MemTotal");
+    info->memory_free = memory_line("MemAvailable");
     return DK_OK;
 }
 

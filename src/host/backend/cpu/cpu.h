@@ -5,6 +5,8 @@
 #include "backend/backend.h"
 #include "backend/cpu/loops.h"
 
+enum { DKI_CPU_ALIGNMENT = 256 };
+
 typedef struct dki_cpu {
     dki_backend base;
     dki_services services;
