@@ -63,10 +63,10 @@ struct OpenTest : ::testing::Test {
         return values;
     }
     std::vector<std::string> classes() const {
-        std::vector<std::string> names;
+        std::vector<std::string> all;
         for (int64_t c = 0; const char *name = dk_dataset_class_name(set, c); ++c)
-            names.push_back(name);
-        return names;
+            all.push_back(name);
+        return all;
     }
 };
 
