@@ -5,7 +5,7 @@ extern "C" {
 #include "base/memory.h"
 #include "format/csv.h"
 #include "format/csv_number.h"
-#include "format/csv_scan.h"
+#include "format/utf8.h"
 }
 
 #include <algorithm>

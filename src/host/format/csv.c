@@ -4,6 +4,7 @@
 #include "format/csv_number.h"
 #include "format/csv_scan.h"
 #include "format/csv_survey.h"
+#include "format/utf8.h"
 
 #include <math.h>
 #include <string.h>

@@ -34,7 +34,4 @@ dk_status dki_csv_next_field(dki_csv_scan *scan, dki_csv_field *field, bool *mor
  *  bytes written, the zero byte counted. */
 size_t dki_csv_field_copy(const dki_csv_field *field, char *to);
 
-/** Whether text is UTF-8 (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF). */
-bool dki_is_utf8(const char *text);
-
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/names.h"
+#include "format/utf8.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,8 +1,9 @@
 /* safetensors: u64 little-endian header length, a JSON header, the tensors' bytes.
  * https://huggingface.co/docs/safetensors/index#format
  *
- * A reader here accepts what that specification allows, and nothing else: every tensor's range lies
- * in the buffer, is as long as shape and dtype say, overlaps no other, and leaves no hole. */
+ * The reader accepts what that specification allows (elements of less than a byte aside): every
+ * tensor's range lies in the buffer, is as long as shape and dtype say, overlaps no other, and
+ * leaves no hole. */
 #ifndef DKI_SAFETENSORS_H
 #define DKI_SAFETENSORS_H
 
