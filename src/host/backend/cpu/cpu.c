@@ -201,7 +201,8 @@ dk_status dki_cpu_open(dki_backend **backend, const dki_services *services, int 
     *cpu = (dki_cpu){.base = {&cpu_ops, true},
                      .services = *services,
                      .loops = dki_loops_choose(),
-                     .threads = threads};
+                     .threads = threads,
+                     .small_products = dki_small_products(openblas_get_corename())};
     if (openblas_get_parallel() == BLAS_PTHREADS) {
         /* Its threads would fight with ours over the cores: 1.7–2.7 times the time. */
         openblas_set_num_threads(1);

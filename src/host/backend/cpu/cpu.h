@@ -12,6 +12,7 @@ typedef struct dki_cpu {
     dki_services services;
     const dki_loops *loops;
     int threads;
+    bool small_products; /* see tiles.h */
 } dki_cpu;
 
 static inline dki_cpu *dki_cpu_of(dki_backend *backend) {

@@ -29,7 +29,7 @@ dk_status dki_cpu_forward(dki_backend *backend, dki_lane lane, const dki_linear_
 #pragma omp parallel for schedule(dynamic, 1) num_threads(cpu->threads)
     for (int64_t t = 0; t < tiles; ++t) {
         dki_tile tile = dki_grid_tile(&grid, t);
-        dki_tile_product(&product, &tile, 0.0f);
+        dki_tile_product(&product, &tile, 0.0f, cpu->small_products);
         dki_forward_tile work = {.rows = tile.rows,
                                  .cols = tile.cols,
                                  .z = at(z, tile.row, tile.col),
@@ -59,7 +59,7 @@ dk_status dki_cpu_backward_data(dki_backend *backend, dki_lane lane,
 #pragma omp parallel for schedule(dynamic, 1) num_threads(cpu->threads)
     for (int64_t t = 0; t < tiles; ++t) {
         dki_tile tile = dki_grid_tile(&grid, t);
-        dki_tile_product(&product, &tile, 0.0f);
+        dki_tile_product(&product, &tile, 0.0f, cpu->small_products);
         dki_backward_tile work = {.rows = tile.rows,
                                   .cols = tile.cols,
                                   .delta = at(out, tile.row, tile.col),
@@ -88,7 +88,7 @@ dk_status dki_cpu_backward_params(dki_backend *backend, dki_lane lane,
 #pragma omp parallel for schedule(dynamic, 1) num_threads(cpu->threads) reduction(&& : finite)
     for (int64_t t = 0; t < tiles; ++t) {
         dki_tile tile = dki_grid_tile(&grid, t);
-        dki_tile_product(&product, &tile, op->accumulate ? 1.0f : 0.0f);
+        dki_tile_product(&product, &tile, op->accumulate ? 1.0f : 0.0f, cpu->small_products);
         if (op->state)
             finite = cpu->loops->finite(at(&op->dw, tile.row, tile.col), op->dw.ld, tile.rows,
                                         tile.cols) &&
@@ -111,7 +111,7 @@ dk_status dki_cpu_bare_product(dki_backend *backend, dki_lane lane, int method,
 #pragma omp parallel for schedule(dynamic, 1) num_threads(cpu->threads)
         for (int64_t t = 0; t < tiles; ++t) {
             dki_tile tile = dki_grid_tile(&grid, t);
-            dki_tile_product(product, &tile, 0.0f);
+            dki_tile_product(product, &tile, 0.0f, cpu->small_products);
         }
         return DK_OK;
     }
@@ -119,7 +119,7 @@ dk_status dki_cpu_bare_product(dki_backend *backend, dki_lane lane, int method,
         int threads = omp_get_max_threads();
         omp_set_num_threads(cpu->threads);
         dki_tile whole = {0, 0, out->rows, out->cols, 0};
-        dki_tile_product(product, &whole, 0.0f);
+        dki_tile_product(product, &whole, 0.0f, false);
         omp_set_num_threads(threads);
         return DK_OK;
     }

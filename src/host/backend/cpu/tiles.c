@@ -1,6 +1,7 @@
 #include "backend/cpu/tiles.h"
 
 #include <cblas.h>
+#include <strings.h>
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -40,14 +41,55 @@ dki_tile dki_grid_tile(const dki_grid *grid, int64_t index) {
                       .row_tile = row_tile};
 }
 
-void dki_tile_product(const dki_bare_product *p, const dki_tile *tile, float beta) {
-    const float *a = p->a.data, *b = p->b.data;
-    float *out = (float *)p->out.data + tile->row * p->out.ld + tile->col;
+/* Of OpenBLAS 0.3.21's kernels, the ones for AVX-512 multiply small matrices (m·n·k ≤ 10⁶) straight
+ * from where they lie. In blocks of that size a product runs 5–15 % faster than in one packed call.
+ */
+bool dki_small_products(const char *kernel) {
+    static const char *const kernels[] = {"SkylakeX", "Cooperlake", "Sapphirerapids"};
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; ++i)
+        if (strcasecmp(kernel, kernels[i]) == 0) return true;
+    return false;
+}
+
+typedef struct {
+    int64_t rows, cols, depth;
+} block_size;
+
+/* The fastest of the blocks tried (16 … 128 each way, depth 128 … 1024) for each kind of product.
+ */
+static block_size small_block(dki_product_kind kind) {
+    switch (kind) {
+    case DKI_PRODUCT_FORWARD:
+        return (block_size){32, 24, 1024};
+    case DKI_PRODUCT_DATA:
+        return (block_size){32, 64, 256};
+    case DKI_PRODUCT_PARAMS:
+        return (block_size){24, 64, 512};
+    }
+    return (block_size){32, 32, 512};
+}
+
+/* One BLAS call: rows × cols of the output over depth k … k+depth−1. */
+static void block_product(const dki_bare_product *p, int64_t row, int64_t col, int64_t k,
+                          block_size size, float beta) {
     bool transpose_a = p->kind == DKI_PRODUCT_PARAMS, transpose_b = p->kind == DKI_PRODUCT_FORWARD;
-    int64_t depth = transpose_a ? p->a.rows : p->a.cols;
-    a += transpose_a ? tile->row : tile->row * p->a.ld;
-    b += transpose_b ? tile->col * p->b.ld : tile->col;
+    const float *a = p->a.data, *b = p->b.data;
+    float *out = (float *)p->out.data + row * p->out.ld + col;
+    a += transpose_a ? k * p->a.ld + row : row * p->a.ld + k;
+    b += transpose_b ? col * p->b.ld + k : k * p->b.ld + col;
     cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
-                transpose_b ? CblasTrans : CblasNoTrans, (int)tile->rows, (int)tile->cols,
-                (int)depth, 1.0f, a, (int)p->a.ld, b, (int)p->b.ld, beta, out, (int)p->out.ld);
+                transpose_b ? CblasTrans : CblasNoTrans, (int)size.rows, (int)size.cols,
+                (int)size.depth, 1.0f, a, (int)p->a.ld, b, (int)p->b.ld, beta, out, (int)p->out.ld);
+}
+
+void dki_tile_product(const dki_bare_product *p, const dki_tile *tile, float beta, bool small) {
+    int64_t depth = p->kind == DKI_PRODUCT_PARAMS ? p->a.rows : p->a.cols;
+    block_size block = small ? small_block(p->kind) : (block_size){tile->rows, tile->cols, depth};
+    for (int64_t col = 0; col < tile->cols; col += block.cols)
+        for (int64_t row = 0; row < tile->rows; row += block.rows)
+            for (int64_t k = 0; k < depth; k += block.depth) {
+                block_size size = {min(block.rows, tile->rows - row),
+                                   min(block.cols, tile->cols - col), min(block.depth, depth - k)};
+                block_product(p, tile->row + row, tile->col + col, k, size, k ? 1.0f : beta);
+            }
 }

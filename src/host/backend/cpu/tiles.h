@@ -33,7 +33,12 @@ static inline int64_t dki_grid_tiles(const dki_grid *grid) {
 dki_tile dki_grid_tile(const dki_grid *grid, int64_t index);
 
 /** One tile of a product: out = op(A) op(B) + beta·out. Single-threaded inside a parallel region.
+ *  With `small`, in blocks that OpenBLAS multiplies without packing (see dki_small_products). */
+void dki_tile_product(const dki_bare_product *product, const dki_tile *tile, float beta,
+                      bool small);
+
+/** Whether this processor's OpenBLAS kernel has products for small matrices that skip the packing.
  */
-void dki_tile_product(const dki_bare_product *product, const dki_tile *tile, float beta);
+bool dki_small_products(const char *kernel);
 
 #endif
