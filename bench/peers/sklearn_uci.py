@@ -9,8 +9,11 @@ and both train on the same rows: hidden layers 64,64 of ReLU, Adam (1e-3, 0.9, 0
 decay, constant learning rate, batches of 128, 20 epochs, features and target standardised by the
 training part. The RMSE is that of the test part in the target's own units, averaged over the seeds.
 
-What differs: the initial weights (Glorot uniform there, He normal here), the order of the samples, and
-double against single precision. scikit-learn minimises half of deltak's mean squared error, which
+Both draw their initial weights Glorot uniform, which scikit-learn always does; `--init auto` shows
+deltak's own default instead, He normal behind ReLU. That matters: after 20 epochs bike's RMSE is 1.4
+times as large from He normal weights as from Glorot ones.
+
+What differs: the order of the samples, and double against single precision. scikit-learn minimises half of deltak's mean squared error, which
 changes nothing under Adam but the weight of its epsilon.
 
 Needs numpy and scikit-learn.
@@ -66,14 +69,14 @@ def run(command):
     return result.stdout
 
 
-def train_deltak(binary, train, test, seed):
+def train_deltak(binary, init, train, test, seed):
     with tempfile.TemporaryDirectory() as folder:
         at = lambda name: os.path.join(folder, name)
         for name, rows in (("train.csv", train), ("test.csv", test)):
             numpy.savetxt(at(name), rows, delimiter=",", fmt="%.17g")
         start = time.perf_counter()
         run([binary, "train", "--data", at("train.csv"), "--hidden", ",".join(map(str, HIDDEN)),
-             "--activation", "relu", "--optimizer", "adam", "--lr", str(RATE), "--weight-decay", "0",
+             "--activation", "relu", "--init", init, "--optimizer", "adam", "--lr", str(RATE), "--weight-decay", "0",
              "--schedule", "constant", "--warmup", "0", "--epochs", str(EPOCHS),
              "--batch", str(BATCH), "--seed", str(seed), "--device", "cpu", "--quiet",
              "--out", at("model.safetensors")])
@@ -83,14 +86,14 @@ def train_deltak(binary, train, test, seed):
         return float(metrics["rmse"]), seconds
 
 
-def compare(path, binary, seeds):
+def compare(path, binary, init, seeds):
     table = numpy.loadtxt(path, delimiter=",")
     runs = {"sklearn": [], "deltak": []}
     for seed in range(1, seeds + 1):
         train, test = split(table, seed)
         runs["sklearn"].append(train_sklearn(train, test, seed))
         if binary:
-            runs["deltak"].append(train_deltak(binary, train, test, seed))
+            runs["deltak"].append(train_deltak(binary, init, train, test, seed))
     result = {"rows": len(table), "features": table.shape[1] - 1, "seeds": seeds}
     for name, pairs in runs.items():
         if pairs:
@@ -107,6 +110,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("tables", nargs="+", metavar="CSV")
     parser.add_argument("--deltak", help="the deltak command; without it scikit-learn runs alone")
+    parser.add_argument("--init", default="xavier_uniform", help="deltak's initialiser")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", help="write the result here as JSON")
     options = parser.parse_args()
@@ -115,12 +119,13 @@ def main():
                 "scikit-learn": sklearn.__version__}
     if options.deltak:
         versions["deltak"] = run([options.deltak, "--version"]).strip()
-    result = {"versions": versions, "hidden": HIDDEN, "epochs": EPOCHS, "batch": BATCH, "lr": RATE,
+    result = {"versions": versions, "hidden": HIDDEN, "epochs": EPOCHS, "batch": BATCH, "lr": RATE, "init": options.init,
               "tables": {}}
     print(f"{'table':<10} {'scikit-learn':>22} {'deltak':>22} {'ratio':>7}")
     for path in options.tables:
         name = os.path.basename(path).split(".")[0]
-        entry = result["tables"][name] = compare(path, options.deltak, options.seeds)
+        entry = result["tables"][name] = compare(path, options.deltak, options.init,
+                                                  options.seeds)
         cells = [f"{entry[k]['mean_rmse']:.5f} +- {entry[k]['std_rmse']:.5f}" if k in entry else "-"
                  for k in ("sklearn", "deltak")]
         ratio = f"{entry['ratio']:.4f}" if "ratio" in entry else "-"
