@@ -11,6 +11,12 @@
 
 enum { DKI_ACTIVATION_COUNT = 14 };
 
+/** apply(DK_…) for each activation, so that a loop over elements can have a constant kind. */
+#define DKI_EACH_ACTIVATION(apply)                                                                 \
+    apply(DK_IDENTITY) apply(DK_RELU) apply(DK_LEAKY_RELU) apply(DK_ELU) apply(DK_SELU)            \
+        apply(DK_GELU) apply(DK_GELU_TANH) apply(DK_SILU) apply(DK_MISH) apply(DK_SIGMOID)         \
+            apply(DK_TANH) apply(DK_SOFTPLUS) apply(DK_SOFTSIGN) apply(DK_HARDTANH)
+
 #define DKI_SELU_LAMBDA       1.05070098735548049f /* λ */
 #define DKI_SELU_LAMBDA_ALPHA 1.75809934084737685f /* λα, α = 1.67326324235437728 */
 

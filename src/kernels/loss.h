@@ -6,6 +6,11 @@
 #include "deltak/deltak.h"
 #include "kernels/scalar.h"
 
+/** apply(DK_LOSS_…) for each elementwise loss, so that a loop over elements can have a constant
+ *  kind. */
+#define DKI_EACH_ELEMENTWISE_LOSS(apply)                                                           \
+    apply(DK_LOSS_MSE) apply(DK_LOSS_MAE) apply(DK_LOSS_HUBER) apply(DK_LOSS_SIGMOID_CROSS_ENTROPY)
+
 /** l of prediction a (a logit, for the sigmoid cross-entropy) and target y. `delta` is Huber's δ.
  *
  *  Sigmoid cross-entropy: −y log σ(z) − (1−y) log(1−σ(z)) = max(z, 0) − z y + log(1 + e^−|z|), in

@@ -27,6 +27,11 @@ typedef struct dki_rate {
     float grad_scale; /* multiplier of the gradient: norm clipping, inverse loss scale */
 } dki_rate;
 
+/** apply(DK_…) for each optimizer, so that a loop over elements can have a constant kind. */
+#define DKI_EACH_OPTIMIZER(apply)                                                                  \
+    apply(DK_SGD) apply(DK_MOMENTUM) apply(DK_NESTEROV) apply(DK_RMSPROP) apply(DK_ADAGRAD)        \
+        apply(DK_ADAM) apply(DK_ADAMW) apply(DK_LION)
+
 /** How many slots (floats of state for each parameter) an optimizer has. Slot 1 is u, v or m; slot
  *  2 is Adam's v. */
 DKI_FN int dki_optimizer_slots(dk_optimizer kind) {

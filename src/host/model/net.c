@@ -1,13 +1,11 @@
 /* A network's life: creation, holding, parameters in and out. */
 #include "model/net.h"
+
+#include "kernels/activation.h"
 #include "model/transfer.h"
 
 #include <math.h>
 #include <string.h>
-
-static float default_alpha(dk_activation activation) {
-    return activation == DK_LEAKY_RELU ? 0.01f : activation == DK_ELU ? 1.0f : 0.0f;
-}
 
 /* Copies the description with its defaults resolved. */
 static dk_status copy_description(dk_net *net, const dk_net_desc *desc) {
@@ -19,8 +17,8 @@ static dk_status copy_description(dk_net *net, const dk_net_desc *desc) {
     for (size_t k = 0; k < count; ++k) {
         dk_layer *layer = &net->layers[k];
         layer->init = dki_init_resolve(layer->init, layer->activation);
-        bool takes_alpha = default_alpha(layer->activation) != 0.0f;
-        if (!takes_alpha || layer->alpha == 0.0f) layer->alpha = default_alpha(layer->activation);
+        bool takes_alpha = dki_activation_alpha(layer->activation, 0.0f) != 0.0f;
+        layer->alpha = takes_alpha ? dki_activation_alpha(layer->activation, layer->alpha) : 0.0f;
     }
     net->desc = *desc;
     net->desc.layers = net->layers;

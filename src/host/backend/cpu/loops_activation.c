@@ -8,13 +8,6 @@
 void DKI_LOOP(dki_loops_forward)(const dki_forward_tile *tile);
 void DKI_LOOP(dki_loops_backward)(const dki_backward_tile *tile);
 
-/* Every activation by name: `apply` gets a constant kind, so that the loop has straight-line code.
- */
-#define FOR_EACH_ACTIVATION(apply)                                                                 \
-    apply(DK_IDENTITY) apply(DK_RELU) apply(DK_LEAKY_RELU) apply(DK_ELU) apply(DK_SELU)            \
-        apply(DK_GELU) apply(DK_GELU_TANH) apply(DK_SILU) apply(DK_MISH) apply(DK_SIGMOID)         \
-            apply(DK_TANH) apply(DK_SOFTPLUS) apply(DK_SOFTSIGN) apply(DK_HARDTANH)
-
 enum { MASK_COLS = 256 };
 
 /* mask[j] = 0 or 1/(1 − p) for columns col … col+count−1 of a row; col is a multiple of 4. */
@@ -63,7 +56,7 @@ void DKI_LOOP(dki_loops_forward)(const dki_forward_tile *tile) {
                 dki_activation(KIND, alpha, a[j] + b[j]);                                          \
         }                                                                                          \
         break;
-            FOR_EACH_ACTIVATION(FORWARD)
+            DKI_EACH_ACTIVATION(FORWARD)
 #undef FORWARD
         }
     }
@@ -78,31 +71,13 @@ static void backward_row(const dki_backward_tile *tile, int64_t row, float *sums
     const float alpha = tile->g.alpha;
     const int64_t cols = tile->cols;
     switch (tile->g.kind) {
-    case DK_IDENTITY:
-        break;
 #define BACKWARD(KIND)                                                                             \
     case KIND:                                                                                     \
+        if (KIND == DK_IDENTITY) break;                                                            \
         _Pragma("omp simd") for (int64_t j = 0; j < cols; ++j) delta[j] *=                         \
             dki_activation_grad(KIND, alpha, saved[j]);                                            \
         break;
-        BACKWARD(DK_LEAKY_RELU)
-        BACKWARD(DK_ELU)
-        BACKWARD(DK_SELU)
-        BACKWARD(DK_GELU)
-        BACKWARD(DK_GELU_TANH)
-        BACKWARD(DK_SILU)
-        BACKWARD(DK_MISH)
-        BACKWARD(DK_SIGMOID)
-        BACKWARD(DK_TANH)
-        BACKWARD(DK_SOFTPLUS)
-        BACKWARD(DK_SOFTSIGN)
-        BACKWARD(DK_HARDTANH)
-        /* ReLU's g′ is [z > 0] = [a > 0], dropout or not: what was saved doesn't matter. A select,
-         * not a product, so that an Inf beside a dead unit doesn't become NaN. */
-    case DK_RELU:
-        _Pragma("omp simd") for (int64_t j = 0; j < cols; ++j) delta[j] =
-            saved[j] > 0.0f ? delta[j] : (saved[j] == saved[j] ? 0.0f : saved[j]);
-        break;
+        DKI_EACH_ACTIVATION(BACKWARD)
 #undef BACKWARD
     }
     if (sums) {

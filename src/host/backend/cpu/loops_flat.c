@@ -63,14 +63,7 @@ void DKI_LOOP(dki_loops_update)(const dki_rule *rule, dki_rate rate, float decay
         _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) w[i] =                             \
             dki_update(r, rate, decay, w[i], g[i], slot1 + i, slot2 + i);                          \
         break;
-        UPDATE(DK_SGD)
-        UPDATE(DK_MOMENTUM)
-        UPDATE(DK_NESTEROV)
-        UPDATE(DK_RMSPROP)
-        UPDATE(DK_ADAGRAD)
-        UPDATE(DK_ADAM)
-        UPDATE(DK_ADAMW)
-        UPDATE(DK_LION)
+        DKI_EACH_OPTIMIZER(UPDATE)
 #undef UPDATE
     }
 }

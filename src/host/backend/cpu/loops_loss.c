@@ -132,10 +132,7 @@ static void elementwise_row(const dki_loss_tile *tile, int64_t row, float scale,
         else                                                                                       \
             elementwise_block(KIND, huber, a + first, y, count, scale, lanes, out);                \
         break;
-            BLOCK(DK_LOSS_MSE)
-            BLOCK(DK_LOSS_MAE)
-            BLOCK(DK_LOSS_HUBER)
-            BLOCK(DK_LOSS_SIGMOID_CROSS_ENTROPY)
+            DKI_EACH_ELEMENTWISE_LOSS(BLOCK)
 #undef BLOCK
         default:
             break;
