@@ -9,7 +9,6 @@ extern "C" {
 }
 
 #include <algorithm>
-#include <clocale>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -271,20 +270,6 @@ TEST_F(CsvNumber, KnowsItsBorders) {
     EXPECT_EQ(read("0." + std::string(400, '3')), DKI_NUMBER_FINITE);
     EXPECT_EQ(value, 1.0 / 3);
     EXPECT_EQ(read(std::string(1000, '1')), DKI_NUMBER_TEXT);
-}
-
-TEST_F(CsvNumber, HasADecimalPointInEveryLocale) {
-    const std::string before = setlocale(LC_NUMERIC, nullptr);
-    bool comma = false;
-    for (const char *name : {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "de_DE"})
-        if (setlocale(LC_NUMERIC, name)) {
-            comma = true;
-            break;
-        }
-    if (!comma) GTEST_SKIP() << "no locale with a decimal comma is installed";
-    EXPECT_EQ(read("0.1234567890123456789"), DKI_NUMBER_FINITE); // the slow path
-    EXPECT_EQ(value, 0.1234567890123456789);
-    setlocale(LC_NUMERIC, before.c_str());
 }
 
 TEST(CsvText, Utf8IsTheOneOfTheStandard) {

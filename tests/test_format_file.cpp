@@ -228,16 +228,41 @@ TEST_F(FormatFile, RefusesWhatCannotBeWritten) {
     EXPECT_EQ(files_in_directory(), 0u);
 }
 
+/// Root may write anywhere: acts as "nobody" until it goes out of scope.
+class Unprivileged {
+  public:
+    explicit Unprivileged(const std::string &owned) {
+        if (geteuid() != 0) return;
+        ready = chown(owned.c_str(), nobody, nobody) == 0 && seteuid(nobody) == 0;
+        was_root = ready;
+    }
+    ~Unprivileged() {
+        if (was_root) {
+            EXPECT_EQ(seteuid(0), 0);
+        }
+    }
+    Unprivileged(const Unprivileged &) = delete;
+
+    bool ready = true;
+
+  private:
+    static constexpr uid_t nobody = 65534;
+    bool was_root = false;
+};
+
 TEST_F(FormatFile, AReadOnlyFileOrFolderKeepsItsFile) {
-    if (geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
+    Unprivileged user(directory.string());
+    if (!user.ready) GTEST_SKIP() << "root may write anywhere, and can't become another user here";
     chmod(write("out", "old").c_str(), 0444);
     EXPECT_EQ(dki_file_write(libc, path("out").c_str(), "new", 3), DK_E_IO);
     expect_error_names("Permission denied");
     chmod(path("out").c_str(), 0644);
     chmod(directory.c_str(), 0555);
     EXPECT_EQ(dki_file_write(libc, path("out").c_str(), "new", 3), DK_E_IO);
+    expect_error_names("Permission denied");
     chmod(directory.c_str(), 0755);
     EXPECT_EQ(support::slurp(path("out")), "old");
+    EXPECT_EQ(files_in_directory(), 1u);
 }
 
 TEST_F(FormatFile, SurvivesEveryFailedAllocation) {

@@ -65,7 +65,8 @@ static dk_status open_target(dki_writer *writer) {
     if (!S_ISREG(old.st_mode)) return open_directly(writer);
     /* Renaming needs no right to write the old file, but its owner who took that right away meant
      * it to stay. */
-    if (access(writer->target, W_OK) != 0) return dki_file_fail(writer->path, "write", errno);
+    if (faccessat(AT_FDCWD, writer->target, W_OK, AT_EACCESS) != 0)
+        return dki_file_fail(writer->path, "write", errno);
     DKI_TRY(create_temporary(writer, 0600));
     if (fchmod(writer->descriptor, old.st_mode & 07777) != 0)
         return dki_file_fail(writer->path, "write", errno);
