@@ -1,5 +1,7 @@
 #include "model/file.h"
 
+#include <errno.h>
+#include <float.h>
 #include <jansson.h>
 #include <math.h>
 #include <string.h>
@@ -205,8 +207,10 @@ static dk_status parse_root(dki_model_json *json, dk_net_desc *desc) {
     DKI_TRY(get_integer(json->root, "inputs", &desc->inputs));
     json->inputs = desc->inputs;
     DKI_TRY(get_text(json->root, "seed", &seed));
+    errno = 0; /* strtoull tells of an overflow by errno alone */
     desc->seed = strtoull(seed, &end, 10);
-    DKI_REQUIRE(*seed >= '0' && *seed <= '9' && *end == '\0', DK_E_MODEL, "seed \"%s\"", seed);
+    DKI_REQUIRE(*seed >= '0' && *seed <= '9' && *end == '\0' && errno == 0, DK_E_MODEL,
+                "seed \"%s\" isn't a number below 2^64", seed);
     DKI_TRY(parse_layers(json, desc));
     DKI_TRY(parse_loss(json, desc));
     return dk_net_validate(desc) ? dki_fail_in(DK_E_MODEL, "description") : DK_OK;
@@ -239,8 +243,9 @@ static dk_status apply_scaling(const dki_model_json *json, dk_net *net, const ch
     if (!status) status = get_floats(json->allocator, object, "scale", count, &scale);
     if (!status && (!shift || !scale)) status = dki_fail(DK_E_MODEL, "shift and scale are missing");
     for (int64_t j = 0; !status && j < count; ++j)
-        if (scale[j] <= 0.0f)
-            status = dki_fail(DK_E_MODEL, "scale[%lld] isn't above 0", (long long)j);
+        if (scale[j] < FLT_MIN) /* its reciprocal would overflow */
+            status =
+                dki_fail(DK_E_MODEL, "scale[%lld] isn't above %g", (long long)j, (double)FLT_MIN);
     if (!status) status = dki_net_set_scaling(net, scaling, shift, scale, count);
     dki_release(json->allocator, scale);
     dki_release(json->allocator, shift);
@@ -278,6 +283,10 @@ dk_status dki_model_json_apply(const dki_model_json *json, dk_net *net) {
     DKI_REQUIRE(known, DK_E_MODEL, "unknown task \"%s\"", task);
     DKI_TRY(apply_classes(json, net));
     DKI_TRY(apply_scaling(json, net, "features", &net->features, json->inputs));
+    DKI_REQUIRE(!dki_loss_is_classification(net->desc.loss) ||
+                    json_is_null(json_object_get(json->root, "targets")),
+                DK_E_MODEL, "\"targets\" scales what the loss %s wants as it is",
+                dk_loss_name(net->desc.loss));
     return apply_scaling(json, net, "targets", &net->targets, json->outputs);
 }
 
