@@ -1,5 +1,6 @@
 #include "train/evaluate.h"
 
+#include "kernels/scalar.h"
 #include "model/transfer.h"
 
 #include <math.h>
@@ -87,14 +88,19 @@ static int64_t count_correct(const dki_evaluator *evaluator, int64_t rows, int64
     return correct;
 }
 
-/* Adds a batch to the columns' sums, in original units: y = y′/scale + shift. */
+/* Adds a batch to the columns' sums, in original units: y = y′/scale + shift. What the sigmoid
+ * cross-entropy predicts is σ of its logits. */
 static void add_regression(dki_evaluator *evaluator, int64_t seen, int64_t rows, int64_t outputs) {
-    const dki_scaling *scaling = &evaluator->session->net->targets;
+    const dk_net *net = evaluator->session->net;
+    const dki_scaling *scaling = &net->targets;
+    const bool sigmoid = net->desc.loss == DK_LOSS_SIGMOID_CROSS_ENTROPY;
     for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < outputs; ++j) {
             double unit = scaling->scale ? 1.0 / (double)scaling->scale[j] : 1.0;
             double y = (double)evaluator->targets[i * outputs + j];
-            double error = ((double)evaluator->outputs[i * outputs + j] - y) * unit;
+            float output = evaluator->outputs[i * outputs + j];
+            if (sigmoid) output = dki_sigmoid(output);
+            double error = ((double)output - y) * unit;
             column_sums *column = &evaluator->columns[j];
             double change = y * unit - column->mean;
             column->mean += change / (double)(seen + i + 1);
