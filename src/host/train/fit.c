@@ -55,6 +55,7 @@ static dk_status collect(fit_run *fit, bool now_please) {
     if (!now_please && !free_of_cost && !due) return DK_OK;
     DKI_TRY(dki_trainer_collect(trainer, NULL));
     fit->progress.loss = trainer->loss_sum / (double)trainer->loss_count;
+    fit->result.train_loss = fit->progress.loss;
     return DK_OK;
 }
 
@@ -65,6 +66,7 @@ static dk_status train_epoch(fit_run *fit, int64_t epoch) {
     fit->progress.epoch = epoch;
     fit->progress.epoch_end = false;
     fit->progress.best = false;
+    fit->result.valid_loss = NAN; /* of the network as it is: that one is about to change */
     trainer->loss_sum = 0.0;
     trainer->loss_count = 0;
     DKI_TRY(dki_loader_begin(fit->loader, true, trainer->options.seed, (uint64_t)epoch));
@@ -103,7 +105,6 @@ static dk_status run_epochs(fit_run *fit) {
     for (int64_t epoch = 1; epoch <= options->epochs; ++epoch) {
         DKI_TRY(train_epoch(fit, epoch));
         fit->result.epochs = epoch;
-        fit->result.train_loss = fit->progress.loss;
         DKI_TRY(validate(fit, epoch));
         fit->progress.epoch_end = true;
         DKI_TRY(report(fit));
@@ -178,6 +179,8 @@ static dk_status start(fit_run *fit, const dk_dataset *train, const dk_dataset *
     int64_t steps = (train->rows + batch - 1) / batch * options->epochs;
     const dk_allocator *allocator = &trainer->net->context->allocator;
     DKI_TRY(dki_dataset_fits(train, trainer->net));
+    /* Steps that dk_trainer_step left unread belong to no epoch of this run. */
+    DKI_TRY(dki_trainer_collect(trainer, NULL));
     DKI_TRY(dki_loader_create(&fit->loader, train, batch));
     if (valid) DKI_TRY(dki_evaluator_create(&fit->evaluator, trainer->net, valid, 0));
     if (options->early_stop > 0 || options->restore_best)
@@ -206,7 +209,7 @@ dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_
                    .began = now()};
     dk_status status = start(&fit, train, valid);
     if (!status) status = run_epochs(&fit);
-    if (status == DK_E_NONFINITE) status = diagnose(&fit);
+    if (status == DK_E_NONFINITE && fit.progress.epoch) status = diagnose(&fit);
     fit.result.seconds = now() - fit.began;
     dki_release(&trainer->net->context->allocator, fit.best);
     dki_evaluator_destroy(fit.evaluator);
