@@ -110,16 +110,16 @@ static dk_status take_row(reader *it, int64_t row) {
     return DK_OK;
 }
 
-/* An upper bound of the rows that follow: lines, and fields of a byte and a separator each. It is
- * close for every honest file, and keeps a dishonest one from asking for much. One row more, for
- * the row whose reading fails. */
+/* An upper bound of the rows that begin in the rest of the text, the one whose reading fails
+ * included: as many as lines, and after each good one 2 bytes a column, a field's and its end's,
+ * are gone. Close for every honest file, it keeps a dishonest one from asking for much. */
 static int64_t bound_rows(const dki_csv_scan *scan, int64_t columns, int64_t asked) {
     int64_t bytes = scan->end - scan->at, lines = 1;
     for (const char *at = scan->at; (at = memchr(at, '\n', (size_t)(scan->end - at))); ++at)
         ++lines;
     int64_t rows = bytes / (2 * columns) + 1;
     if (lines < rows) rows = lines;
-    return (asked > 0 && asked < rows ? asked : rows) + 1;
+    return asked > 0 && asked < rows ? asked : rows;
 }
 
 static dk_status allocate(reader *it) {
