@@ -119,8 +119,8 @@ def main():
                 "scikit-learn": sklearn.__version__}
     if options.deltak:
         versions["deltak"] = run([options.deltak, "--version"]).strip()
-    result = {"versions": versions, "hidden": HIDDEN, "epochs": EPOCHS, "batch": BATCH, "lr": RATE, "init": options.init,
-              "tables": {}}
+    result = {"versions": versions, "hidden": HIDDEN, "epochs": EPOCHS, "batch": BATCH, "lr": RATE,
+              "init": options.init, "tables": {}}
     print(f"{'table':<10} {'scikit-learn':>22} {'deltak':>22} {'ratio':>7}")
     for path in options.tables:
         name = os.path.basename(path).split(".")[0]
