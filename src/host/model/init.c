@@ -50,13 +50,11 @@ static void fill_row(const dk_layer *layer, uint32_t number, uint64_t seed, int6
 
 dk_status dki_net_initialise(dk_net *net) {
     const dk_allocator *allocator = &net->context->allocator;
-    int threads = net->context->info.threads > 0 ? net->context->info.threads : 1;
     for (size_t k = 0; k < net->layout.layer_count; ++k) {
         const dki_place *place = &net->layout.places[k];
         float *values = NULL;
         DKI_TRY(dki_new(allocator, &values, (size_t)(place->width * place->inputs),
                         "the initial weights"));
-#pragma omp parallel for schedule(static) num_threads(threads)
         for (int64_t row = 0; row < place->width; ++row)
             fill_row(&net->layers[k], (uint32_t)k + 1, net->desc.seed, row, place->inputs,
                      values + row * place->inputs);

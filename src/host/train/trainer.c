@@ -121,10 +121,32 @@ dk_status dki_trainer_announce(dk_trainer *trainer, double weight_sum) {
     return DK_OK;
 }
 
+/* Takes back what begin counted from the bad step on: those updates did nothing, so Adam's t is
+ * that of the last good one. (Where decide counts, it didn't.) The powers are made as begin makes
+ * them, so that they have the same bits. */
+static dk_status uncount(dk_trainer *trainer, uint64_t bad_tick) {
+    dki_backend *backend = trainer->net->context->backend;
+    dki_step_state *state = trainer->session->tensors.state;
+    const dki_rule *rule = &trainer->optimization.rule;
+    uint64_t applied = 0;
+    double beta1_power = 1.0, beta2_power = 1.0;
+    if (dki_step_decides(&trainer->optimization)) return DK_OK;
+    DKI_TRY(backend->ops->download(backend, &applied, &state->applied, sizeof applied));
+    applied -= trainer->ticks - bad_tick + 1;
+    for (uint64_t t = 0; t < applied; ++t) {
+        beta1_power *= rule->beta1;
+        beta2_power *= rule->beta2;
+    }
+    DKI_TRY(backend->ops->upload(backend, &state->applied, &applied, sizeof applied));
+    DKI_TRY(backend->ops->upload(backend, &state->beta1_power, &beta1_power, sizeof beta1_power));
+    return backend->ops->upload(backend, &state->beta2_power, &beta2_power, sizeof beta2_power);
+}
+
 /* Reports the latched step, and clears the latch. */
 static dk_status report_nonfinite(dk_trainer *trainer, uint64_t bad_tick) {
     dki_backend *backend = trainer->net->context->backend;
     const uint64_t none = 0;
+    DKI_TRY(uncount(trainer, bad_tick));
     DKI_TRY(backend->ops->upload(backend, &trainer->session->tensors.state->bad_tick, &none,
                                  sizeof none));
     return dki_fail(DK_E_NONFINITE,

@@ -87,6 +87,7 @@ static dk_status cpu_run(dki_backend *backend, dki_recording **recording, dki_bo
 }
 
 static void cpu_close(dki_backend *backend) {
+    dki_pool_destroy(dki_cpu_of(backend)->pool);
     dki_release(dki_cpu_of(backend)->services.allocator, backend);
 }
 
@@ -210,6 +211,10 @@ dk_status dki_cpu_open(dki_backend **backend, const dki_services *services, int 
                      "this OpenBLAS is the pthread build; it is now limited to one thread a call. "
                      "Install the OpenMP build (Debian: libopenblas0-openmp)");
     }
-    *backend = &cpu->base;
-    return DK_OK;
+    dk_status status = dki_pool_create(&cpu->pool, services->allocator, threads);
+    if (status)
+        cpu_close(&cpu->base);
+    else
+        *backend = &cpu->base;
+    return status;
 }

@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/loops.h"
+#include "backend/cpu/pool.h"
 
 enum { DKI_CPU_ALIGNMENT = 256 };
 
@@ -11,6 +12,7 @@ typedef struct dki_cpu {
     dki_backend base;
     dki_services services;
     const dki_loops *loops;
+    dki_pool *pool;
     int threads;
     bool small_products; /* see tiles.h */
 } dki_cpu;

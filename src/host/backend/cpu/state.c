@@ -32,17 +32,32 @@ dk_status dki_cpu_begin(dki_backend *backend, dki_lane lane, const dki_begin *op
     return DK_OK;
 }
 
+static int64_t pieces_of(int64_t count) {
+    return (count + PIECE - 1) / PIECE;
+}
+
+typedef struct {
+    const dki_loops *loops;
+    const float *x;
+    int64_t count;
+    double *partial; /* one for each piece */
+} norm_job;
+
+static void norm_piece(void *argument, int64_t index) {
+    const norm_job *job = argument;
+    int64_t first = index * PIECE;
+    job->partial[index] = job->loops->square_sum(job->x + first, min(PIECE, job->count - first));
+}
+
 /* Σ g² over the ranges: pieces in parallel, added in order. */
 static double square_sum(dki_cpu *cpu, const dki_decide *op) {
     double total = 0.0;
     for (size_t i = 0; i < op->range_count; ++i) {
-        const float *g = op->gradients + op->ranges[i].first;
-        int64_t count = op->ranges[i].count, pieces = (count + PIECE - 1) / PIECE;
-        double *partial = op->workspace;
-#pragma omp parallel for schedule(static) num_threads(cpu->threads)
-        for (int64_t p = 0; p < pieces; ++p)
-            partial[p] = cpu->loops->square_sum(g + p * PIECE, min(PIECE, count - p * PIECE));
-        for (int64_t p = 0; p < pieces; ++p) total += partial[p];
+        norm_job job = {cpu->loops, op->gradients + op->ranges[i].first, op->ranges[i].count,
+                        op->workspace};
+        int64_t pieces = pieces_of(job.count);
+        dki_pool_run(cpu->pool, norm_piece, &job, pieces);
+        for (int64_t p = 0; p < pieces; ++p) total += job.partial[p];
     }
     return total;
 }
@@ -64,15 +79,25 @@ static float *offset(float *slot, int64_t first) {
     return slot ? slot + first : NULL;
 }
 
+typedef struct {
+    const dki_loops *loops;
+    const dki_update_range *op;
+} update_job;
+
+static void update_piece(void *argument, int64_t index) {
+    const update_job *job = argument;
+    const dki_update_range *op = job->op;
+    int64_t first = op->range.first + index * PIECE;
+    int64_t count = min(PIECE, op->range.count - index * PIECE);
+    job->loops->update(&op->rule, op->state->rate, op->decay, count, op->parameters + first,
+                       op->gradients + first, offset(op->slot1, first), offset(op->slot2, first));
+}
+
 dk_status dki_cpu_update(dki_backend *backend, dki_lane lane, const dki_update_range *op) {
     (void)lane;
     dki_cpu *cpu = dki_cpu_of(backend);
-    if (op->state->bad_tick) return DK_OK;
-    int64_t end = op->range.first + op->range.count;
-#pragma omp parallel for schedule(static) num_threads(cpu->threads)
-    for (int64_t first = op->range.first; first < end; first += PIECE)
-        cpu->loops->update(&op->rule, op->state->rate, op->decay, min(PIECE, end - first),
-                           op->parameters + first, op->gradients + first, offset(op->slot1, first),
-                           offset(op->slot2, first));
+    update_job job = {cpu->loops, op};
+    if (!op->state->bad_tick)
+        dki_pool_run(cpu->pool, update_piece, &job, pieces_of(op->range.count));
     return DK_OK;
 }
