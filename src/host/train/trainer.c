@@ -3,6 +3,7 @@
 
 #include "train/schedule.h"
 
+#include <math.h>
 #include <stddef.h>
 
 static bool has_dropout(const dk_net *net) {
@@ -177,6 +178,19 @@ dk_status dki_trainer_collect(dk_trainer *trainer, double *last) {
     return DK_OK;
 }
 
+/* Inf may end at a saturated g: tanh ∞ = 1. What shows it all the same is dW⁽¹⁾ = δ⁽¹⁾ xᵀ, where
+ * even 0·∞ is NaN; so only a frozen first layer could swallow it, and then the host looks. */
+static dk_status require_finite(const dk_trainer *trainer, const dk_batch *batch) {
+    int64_t inputs = trainer->net->desc.inputs;
+    if (!trainer->net->layers[0].frozen) return DK_OK;
+    for (int64_t i = 0; i < batch->rows * inputs; ++i)
+        DKI_REQUIRE(isfinite(batch->x[i]), DK_E_NONFINITE,
+                    "step %llu: feature %lld of row %lld is NaN or Inf",
+                    (unsigned long long)trainer->ticks + 1, (long long)(i % inputs),
+                    (long long)(i / inputs));
+    return DK_OK;
+}
+
 dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, double *loss) {
     DKI_REQUIRE(trainer, DK_E_ARGUMENT, "dk_trainer_step: trainer is NULL");
     DKI_TRY(dki_batch_validate(trainer->net, batch));
@@ -189,6 +203,7 @@ dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, double *lo
                 "warmup = %g is a part of total_steps, which is 0: set total_steps, or warmup to a "
                 "number of steps",
                 trainer->options.warmup);
+    DKI_TRY(require_finite(trainer, batch));
     dk_session *session = trainer->session;
     DKI_TRY(dki_trainer_announce(trainer, dki_batch_weight(trainer->net, batch)));
     DKI_TRY(dki_step_begin(session, &trainer->optimization));
