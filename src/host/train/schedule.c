@@ -32,7 +32,7 @@ double dki_schedule_factor(const dk_train_options *o, int64_t step, int64_t tota
     double f = o->final_factor;
     switch (o->schedule) {
     case DK_SCHEDULE_STEP:
-        return pow(o->gamma, floor((s - warmup) / period));
+        return pow(o->gamma, floor(fmin(s - warmup, rest) / period));
     case DK_SCHEDULE_EXPONENTIAL:
         return pow(o->gamma, u);
     case DK_SCHEDULE_POLYNOMIAL:
