@@ -226,7 +226,7 @@ typedef enum dk_task {
 
 typedef enum dk_part {
     DK_PART_TRAIN = 0, /**< the training part where a source has two, else everything */
-    DK_PART_TEST = 1   /**< the test part; DK_E_DATA where a source has none */
+    DK_PART_TEST = 1   /**< the test part; DK_E_STATE where a source has none */
 } dk_part;
 
 typedef struct dk_data_options {
@@ -261,9 +261,10 @@ typedef struct dk_data_options {
  *  whole numbers of at most 100 different values are classes, ordered by number (text: by byte
  *  order); anything else is regression. A class name is the label as it was written.
  *
- *  DK_E_ARGUMENT (unknown builtin or synth name), DK_E_IO, DK_E_DATA (malformed file, ragged row,
- *  text among numbers, a label unknown to `like`, no rows; the text names file, line and remedy),
- *  DK_E_NONFINITE (NaN or Inf, with its row and column), DK_E_SHAPE (unlike `like`), DK_E_MEMORY.
+ *  DK_E_ARGUMENT (unknown builtin or synth name), DK_E_STATE (no test part), DK_E_IO, DK_E_DATA
+ * (malformed file, ragged row, text among numbers, a label unknown to `like`, no rows; the text
+ * names file, line and remedy), DK_E_NONFINITE (NaN or Inf, with its row and column), DK_E_SHAPE
+ * (unlike `like`), DK_E_MEMORY.
  */
 DK_API dk_status dk_dataset_open(dk_dataset **dataset, dk_context *context, const char *source,
                                  const dk_data_options *options);
@@ -762,21 +763,24 @@ DK_API dk_status dk_plan(dk_context *context, const dk_net_desc *desc,
 
 /* ===== 9. Check against the reference ====================================================== */
 
-/** One compared quantity of a layer: x as computed, r by the double-precision reference. Each
- * element has a bound of its own, derived from the lengths of the reductions and the unit roundoff;
- * how is in docs/numerics.md. */
+/** One compared quantity x of a layer. The reference computes it twice: r from the same parameters
+ *  and data, end to end; and r′ from the operands that the device itself had, so that x − r′ is the
+ *  error of one operation. Each element has bounds of its own, derived from the lengths of the
+ *  reductions and the unit roundoff; how is in docs/numerics.md. */
 typedef struct dk_check_row {
     const char *quantity; /**< "z", "a", "delta", "dW", "db", "update", "loss"; static */
     size_t layer;         /**< 1 … L; 0 for the loss */
-    double error;         /**< max |x − r| / max |r| */
-    double bound;         /**< the largest bound of an element / max |r| */
-    double worst;         /**< the largest |x − r|/bound of an element */
-    bool passed;          /**< worst ≤ 1: every element is within its bound */
+    double error;         /**< end to end: max |x − r| / max |r| */
+    double local;         /**< of the operation: max |x − r′| / max |r| */
+    double bound;         /**< the largest bound of an element's |x − r′|, / max |r| */
+    double worst;         /**< the largest |x − r′|/bound of an element */
+    bool passed;          /**< every element is within both its bounds */
 } dk_check_row;
 
 /** Runs one training step of random data on the context's device and on the reference (double,
  *  plain loops), and compares layer by layer: z, a, δ, dW, db, loss, and the parameters after one
- *  update. Fills up to `capacity` rows; *count is how many there are (6L + 1).
+ *  update. Fills up to `capacity` rows; *count is how many there are: 6L + 1,
+ *  fewer with frozen layers; in the order of the computation.
  *  A row that fails is not an error status. DK_E_ARGUMENT, DK_E_MEMORY. */
 DK_API dk_status dk_check(dk_context *context, const dk_net_desc *desc,
                           const dk_train_options *options, dk_check_row *rows, size_t capacity,

@@ -79,6 +79,7 @@ static void print_json(const check_choices *choices, const dk_context *context,
         cli_json_text(row, "quantity", rows[i].quantity);
         cli_json_integer(row, "layer", (int64_t)rows[i].layer);
         cli_json_real(row, "error", rows[i].error);
+        cli_json_real(row, "local", rows[i].local);
         cli_json_real(row, "bound", rows[i].bound);
         cli_json_real(row, "worst", rows[i].worst);
         cli_json_flag(row, "passed", rows[i].passed);
@@ -96,12 +97,13 @@ static void print_table(const check_choices *choices, const dk_check_row *rows, 
            cli_layers_text(&choices->layers, widths, sizeof widths),
            dk_activation_name(choices->network.activation),
            dk_optimizer_name(choices->train.optimizer), (long long)choices->train.batch);
-    printf("%-9s %5s %12s %12s %8s\n", "quantity", "layer", "error", "bound", "worst");
+    printf("%-9s %5s %12s %12s %12s %8s\n", "quantity", "layer", "end to end", "operation", "bound",
+           "worst");
     for (size_t i = 0; i < count; ++i) {
         char layer[24] = "-";
         if (rows[i].layer) snprintf(layer, sizeof layer, "%zu", rows[i].layer);
-        printf("%-9s %5s %12.3e %12.3e %8.4f  %s\n", rows[i].quantity, layer, rows[i].error,
-               rows[i].bound, rows[i].worst, rows[i].passed ? "ok" : "FAILED");
+        printf("%-9s %5s %12.3e %12.3e %12.3e %8.4f  %s\n", rows[i].quantity, layer, rows[i].error,
+               rows[i].local, rows[i].bound, rows[i].worst, rows[i].passed ? "ok" : "FAILED");
     }
     printf("\n%s\n", passed ? "every quantity agrees with the reference"
                             : "a quantity differs from the reference by more than its bound");

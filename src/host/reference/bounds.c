@@ -5,7 +5,7 @@
 #include <math.h>
 
 /* Own functions: g within 4 ulp = 8u; g′ from z or from a computed a, see docs/numerics.md. */
-enum { G_ULPS = 8, G_PRIME_ULPS = 24 };
+enum { G_ULPS = 8, G_PRIME_ULPS = DKI_REF_G_PRIME_ULPS };
 
 double dki_ref_gamma(double n, double unit) {
     return n * unit < 1 ? n * unit / (1 - n * unit) : INFINITY;
@@ -15,10 +15,9 @@ static double dropout(const dki_ref_layer *layer, int64_t at) {
     return layer->dropout_scale ? fabs(layer->dropout_scale[at]) : 1;
 }
 
-/* sup |g′| or a little more, for g′ whose own evaluation errs by a part of that. */
-static double g_prime_scale(const dki_ref_layer *layer) {
-    if (layer->activation == DK_SELU) return 1.76;
-    return fmax(1.2, fabs(layer->alpha));
+double dki_ref_g_prime_scale(dk_activation activation, double alpha) {
+    if (activation == DK_SELU) return 1.76;
+    return fmax(1.2, fabs(alpha));
 }
 
 /* The error of g′(ẑ), without that of its evaluation: sup |g″|·E_z, or a jump at a kink. */
@@ -94,7 +93,8 @@ static double delta_bound(const dki_ref_layer *layer, int64_t at, double z, doub
     double slope = fabs(dki_ref_g_prime(layer->activation, layer->alpha, z));
     double slope_error = g_prime_change(layer, z, z_error);
     if (layer->activation != DK_IDENTITY)
-        slope_error += dki_ref_gamma(G_PRIME_ULPS, precision.unit) * g_prime_scale(layer);
+        slope_error += dki_ref_gamma(G_PRIME_ULPS, precision.unit) *
+                       dki_ref_g_prime_scale(layer->activation, layer->alpha);
     double error = s_error * (slope + slope_error) + fabs(s) * slope_error;
     double largest = (fabs(s) + s_error) * (slope + slope_error);
     error = d * (error + dki_ref_gamma(4, precision.unit) * largest);

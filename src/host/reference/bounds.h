@@ -18,4 +18,9 @@ double dki_ref_loss_error(const dki_ref_net *net, const dki_ref_batch *batch, in
                           const double *a, const double *a_error, double unit,
                           double *gradient_error);
 
+/** sup |g′| or a little more: an evaluation of g′ errs by DKI_REF_G_PRIME_ULPS u of this. */
+double dki_ref_g_prime_scale(dk_activation activation, double alpha);
+
+enum { DKI_REF_G_PRIME_ULPS = 24 };
+
 #endif

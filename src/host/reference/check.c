@@ -1,32 +1,18 @@
 /* dk_check: one training step on the context's device, compared with the reference, layer by layer.
  * The device runs the very step that training runs, with everything kept; what it computed is read
- * back through the public functions. */
+ * back through the public functions, and compared twice:
+ *
+ * - end to end, with the reference's own pass. Its error bound grows from layer to layer, and jumps
+ *   where a ReLU may have fallen on the other side, so it says little about deep networks;
+ * - operation by operation: the reference computes each quantity from the operands that the device
+ *   had, so that the bound is that of one operation. This is what finds a mistake. */
+#include "reference/check.h"
+
 #include "kernels/philox.h"
 #include "kernels/scalar.h"
 #include "reference/check_update.h"
 
 #include <math.h>
-
-/* Everything of one check. Arrays index layers from 0. */
-typedef struct {
-    const dk_allocator *allocator;
-    dk_net *net;
-    dk_trainer *trainer;
-    dk_net_desc desc;
-    int64_t rows, outputs;
-    /* one arena of doubles and one of floats and labels, cut up below */
-    void *doubles, *floats;
-    int32_t *labels;
-    float *x, *targets; /* as the device gets them */
-    dki_ref_layer *layers;
-    double **parameters; /* [2 L]: W and b of each layer */
-    double *ref_x, *ref_targets;
-    dki_ref_net ref_net;
-    dki_ref_batch ref_batch;
-    dki_ref_tensors pass, bounds;
-    dk_check_row *out;
-    size_t capacity, count;
-} check;
 
 /* A piece of an arena, moving along. */
 static double *take(double **arena, int64_t count) {
@@ -35,7 +21,7 @@ static double *take(double **arena, int64_t count) {
     return piece;
 }
 
-static size_t parameter_total(const check *c) {
+static size_t parameter_total(const dki_check *c) {
     size_t total = 0;
     for (size_t k = 0; k < c->desc.layer_count; ++k) {
         const dki_place *place = &c->net->layout.places[k];
@@ -44,7 +30,7 @@ static size_t parameter_total(const check *c) {
     return total;
 }
 
-static size_t mask_total(const check *c) {
+static size_t mask_total(const dki_check *c) {
     size_t total = 0;
     for (size_t k = 0; k < c->desc.layer_count; ++k)
         if (c->desc.layers[k].dropout > 0.0f) total += (size_t)(c->rows * c->desc.layers[k].width);
@@ -53,7 +39,7 @@ static size_t mask_total(const check *c) {
 
 /* The dropout factors of a layer at tick 1: the random words are the definition, so both sides use
  * them. */
-static void fill_mask(const check *c, size_t k, double *mask) {
+static void fill_mask(const dki_check *c, size_t k, double *mask) {
     const dk_layer *layer = &c->desc.layers[k];
     uint32_t threshold = dki_dropout_threshold(layer->dropout);
     for (int64_t i = 0; i < c->rows; ++i)
@@ -66,7 +52,7 @@ static void fill_mask(const check *c, size_t k, double *mask) {
 }
 
 /* Reads W and b of a layer as doubles. */
-static dk_status read_parameters(const check *c, size_t k, double *w, double *b) {
+static dk_status read_parameters(const dki_check *c, size_t k, double *w, double *b) {
     const dki_place *place = &c->net->layout.places[k];
     size_t weights = (size_t)(place->width * place->inputs);
     float *values = NULL;
@@ -80,7 +66,7 @@ static dk_status read_parameters(const check *c, size_t k, double *w, double *b)
 }
 
 /* Biases start at 0, which would hide a mistake with b. */
-static dk_status randomise_biases(const check *c) {
+static dk_status randomise_biases(const dki_check *c) {
     for (size_t k = 0; k < c->desc.layer_count; ++k) {
         int64_t width = c->desc.layers[k].width;
         float *values = NULL;
@@ -97,7 +83,7 @@ static dk_status randomise_biases(const check *c) {
 
 /* Gaussian features; labels, or targets in (0, 1) for the cross-entropy and Gaussian ones
  * otherwise. */
-static void fill_batch(check *c) {
+static void fill_batch(dki_check *c) {
     bool softmax = c->desc.loss == DK_LOSS_SOFTMAX_CROSS_ENTROPY;
     bool unit = c->desc.loss == DK_LOSS_SIGMOID_CROSS_ENTROPY;
     for (int64_t i = 0; i < c->rows; ++i) {
@@ -122,7 +108,7 @@ static void fill_batch(check *c) {
 }
 
 /* Memory for the batch, and the reference's own copy of the parameters and masks. */
-static dk_status prepare(check *c) {
+static dk_status prepare(dki_check *c) {
     size_t count = c->desc.layer_count, batch = (size_t)(c->rows * (c->desc.inputs + c->outputs));
     size_t doubles = batch + parameter_total(c) + mask_total(c) + (size_t)c->outputs;
     double *arena = NULL;
@@ -160,55 +146,7 @@ static dk_status prepare(check *c) {
     return DK_OK;
 }
 
-static void add_row(check *c, const char *quantity, size_t layer, dki_ref_comparison comparison,
-                    double largest) {
-    if (c->count < c->capacity) {
-        double scale = largest > 0.0 ? largest : 1.0;
-        c->out[c->count] = (dk_check_row){quantity,
-                                          layer,
-                                          comparison.error / scale,
-                                          comparison.bound / scale,
-                                          comparison.worst,
-                                          comparison.within};
-    }
-    ++c->count;
-}
-
-static double largest_of(const double *values, int64_t count) {
-    double largest = 0.0;
-    for (int64_t i = 0; i < count; ++i) largest = fmax(largest, fabs(values[i]));
-    return largest;
-}
-
-/* One tensor of a layer as the device has it, against the reference's. */
-static dk_status compare_tensor(check *c, dk_tensor tensor, size_t layer, int64_t count,
-                                const double *r, const double *bound) {
-    float *values = NULL;
-    DKI_TRY(dki_new(c->allocator, &values, (size_t)count, "a tensor to be checked"));
-    dk_status status =
-        dk_session_read(dk_trainer_session(c->trainer), tensor, layer, values, (size_t)count);
-    if (!status)
-        add_row(c, dk_tensor_name(tensor), layer, dki_ref_compare(count, values, r, bound),
-                largest_of(r, count));
-    dki_release(c->allocator, values);
-    return status;
-}
-
-static dk_status compare_layers(check *c) {
-    for (size_t k = 1; k <= c->desc.layer_count; ++k) {
-        const dki_ref_layer *layer = &c->layers[k - 1];
-        int64_t batch = c->rows * layer->width, weights = layer->width * layer->inputs;
-        DKI_TRY(compare_tensor(c, DK_Z, k, batch, c->pass.z[k], c->bounds.z[k]));
-        DKI_TRY(compare_tensor(c, DK_A, k, batch, c->pass.a[k], c->bounds.a[k]));
-        DKI_TRY(compare_tensor(c, DK_DELTA, k, batch, c->pass.delta[k], c->bounds.delta[k]));
-        if (c->desc.layers[k - 1].frozen) continue;
-        DKI_TRY(compare_tensor(c, DK_WEIGHT_GRAD, k, weights, c->pass.dW[k], c->bounds.dW[k]));
-        DKI_TRY(compare_tensor(c, DK_BIAS_GRAD, k, layer->width, c->pass.db[k], c->bounds.db[k]));
-    }
-    return DK_OK;
-}
-
-static dk_status compare_updates(check *c) {
+static dk_status compare_updates(dki_check *c) {
     double factor = 1.0;
     DKI_TRY(dki_check_clip_factor(c->trainer, &factor));
     for (size_t k = 1; k <= c->desc.layer_count; ++k) {
@@ -216,36 +154,33 @@ static dk_status compare_updates(check *c) {
         double largest = 0.0;
         if (c->desc.layers[k - 1].frozen) continue;
         DKI_TRY(dki_check_update(c->trainer, c->parameters, k, factor, &comparison, &largest));
-        add_row(c, "update", k, comparison, largest);
+        double scale = largest > 0.0 ? largest : 1.0, error = comparison.error / scale;
+        dki_check_add(c, (dk_check_row){"update", k, error, error, comparison.bound / scale,
+                                        comparison.worst, comparison.within});
     }
     return DK_OK;
 }
 
 /* The step itself, on both sides. */
-static dk_status run(check *c) {
+static dk_status run(dki_check *c) {
     dk_batch batch = DK_BATCH_INIT;
     batch.rows = c->rows;
     batch.x = c->x;
     batch.labels = c->ref_batch.labels;
     batch.targets = c->ref_batch.targets ? c->targets : NULL;
-    double loss = 0.0;
-    dki_ref_precision precision = DKI_REF_FP32;
-    DKI_TRY(dk_trainer_step(c->trainer, &batch, &loss));
+    DKI_TRY(dk_trainer_step(c->trainer, &batch, &c->loss));
     DKI_TRY(dki_ref_create(&c->pass, c->allocator, &c->ref_net, c->rows));
     DKI_TRY(dki_ref_create(&c->bounds, c->allocator, &c->ref_net, c->rows));
     dki_ref_forward(&c->ref_net, &c->ref_batch, &c->pass);
     DKI_TRY(dki_ref_backward(&c->ref_net, &c->ref_batch, &c->pass));
-    DKI_TRY(dki_ref_bounds(&c->ref_net, &c->ref_batch, NULL, &c->pass, precision, &c->bounds));
-    DKI_TRY(compare_layers(c));
-    DKI_TRY(compare_updates(c));
-    float rounded = (float)loss;
-    /* The loss comes back as a double; its bound is that of an fp32 value. */
-    double slack = c->bounds.loss + fabs(loss - (double)rounded);
-    add_row(c, "loss", 0, dki_ref_compare(1, &rounded, &c->pass.loss, &slack), fabs(c->pass.loss));
-    return DK_OK;
+    DKI_TRY(dki_ref_bounds(&c->ref_net, &c->ref_batch, NULL, &c->pass,
+                           (dki_ref_precision)DKI_REF_FP32, &c->bounds));
+    DKI_TRY(dki_check_forwards(c));
+    DKI_TRY(dki_check_backwards(c));
+    return compare_updates(c);
 }
 
-static dk_status open_check(check *c, dk_context *context, const dk_net_desc *desc,
+static dk_status open_check(dki_check *c, dk_context *context, const dk_net_desc *desc,
                             const dk_train_options *options) {
     dk_train_options kept = DK_TRAIN_OPTIONS_INIT;
     if (options) kept = *options;
@@ -265,7 +200,7 @@ dk_status dk_check(dk_context *context, const dk_net_desc *desc, const dk_train_
                    dk_check_row *rows, size_t capacity, size_t *count) {
     DKI_REQUIRE(context && count && (rows || capacity == 0), DK_E_ARGUMENT,
                 "dk_check: a NULL argument");
-    check c = {.allocator = &context->allocator, .out = rows, .capacity = capacity};
+    dki_check c = {.allocator = &context->allocator, .out = rows, .capacity = capacity};
     dk_status status = open_check(&c, context, desc, options);
     if (!status) status = run(&c);
     *count = c.count;
