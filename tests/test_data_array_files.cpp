@@ -99,7 +99,7 @@ TEST_F(OpenArrays, ADirectoryOfNpyFiles) {
     EXPECT_EQ(classes(), (names{"7", "500"}));
     EXPECT_EQ(labels(), (ints{1, 0}));
     options.part = DK_PART_TEST;
-    fails(folder.path(), DK_E_DATA, {"no test part", "x_test.npy"});
+    fails(folder.path(), DK_E_STATE, {"no test part", "x_test.npy"});
     folder.write("x_test.npy", npy("<f4", false, "(1, 2)", bytes_of(floats{5, 6})));
     folder.write("y_test.npy", npy("<i8", false, "(1, 1)", bytes_of(std::vector<int64_t>{7})));
     options.like = set;
@@ -178,7 +178,7 @@ TEST_F(OpenArrays, ADirectoryWithMnistsNames) {
         open(images); // the file by itself finds its labels
         EXPECT_EQ(labels(), (ints{1, 0, 1}));
         options.part = DK_PART_TEST;
-        fails(mnist.path(), DK_E_DATA, {"no test part", "t10k"});
+        fails(mnist.path(), DK_E_STATE, {"no test part", "t10k"});
         write("t10k-images-idx3-ubyte", idx({1, 1, 2}, "xy"));
         fails(mnist.path(), DK_E_IO, {"t10k-labels-idx1-ubyte"});
         write("t10k-labels-idx1-ubyte", idx({1}, std::string(1, '\7')));

@@ -293,7 +293,7 @@ TEST_F(Open, ArgumentsThatAreWrong) {
     fails("synth:spirals", DK_E_ARGUMENT, {"task 9"});
     options.task = DK_TASK_AUTO;
     options.part = DK_PART_TEST;
-    fails(folder.write("t.csv", "1,2\n"), DK_E_DATA, {"no test part"});
+    fails(folder.write("t.csv", "1,2\n"), DK_E_STATE, {"no test part"});
     EXPECT_EQ(dk_dataset_describe(nullptr, &info), DK_E_ARGUMENT);
     EXPECT_EQ(dk_dataset_class_name(nullptr, 0), nullptr);
     dk_dataset_destroy(nullptr);

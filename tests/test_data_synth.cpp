@@ -152,7 +152,7 @@ TEST_F(Synth, RefusesWhatItDoesNotHave) {
         {"synth:spirals", DK_TASK_REGRESSION, 0, 0, DK_PART_TRAIN, DK_E_ARGUMENT, "classes"},
         {"synth:teacher", DK_TASK_CLASSIFICATION, 0, 0, DK_PART_TRAIN, DK_E_ARGUMENT, "numbers"},
         {"synth:teacher", DK_TASK_AUTO, -1, 0, DK_PART_TRAIN, DK_E_ARGUMENT, "negative"},
-        {"synth:teacher", DK_TASK_AUTO, 0, 0, DK_PART_TEST, DK_E_DATA, "no test part"},
+        {"synth:teacher", DK_TASK_AUTO, 0, 0, DK_PART_TEST, DK_E_STATE, "no test part"},
         {"synth:teacher", DK_TASK_AUTO, INT32_MAX, 0, DK_PART_TRAIN, DK_E_MEMORY, "memory"},
         {"synth:teacher", DK_TASK_AUTO, int64_t{1} << 40, 0, DK_PART_TRAIN, DK_E_SHAPE, "at most"},
     };

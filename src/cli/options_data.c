@@ -92,18 +92,16 @@ dk_data_options cli_data_options(const cli_data *data, dk_part part) {
 }
 
 dk_status cli_open_test_part(dk_dataset **dataset, dk_context *context, const char *source,
-                             dk_data_options options) {
-    options.part = DK_PART_TEST;
-    dk_status status = dk_dataset_open(dataset, context, source, &options);
-    /* A damaged test part has the same status as one that isn't there; only the latter is fine. */
-    if (status == DK_E_DATA && strstr(dk_error_text(), "no test part")) return DK_OK;
-    return status;
+                             dk_data_options data) {
+    data.part = DK_PART_TEST;
+    dk_status status = dk_dataset_open(dataset, context, source, &data);
+    return status == DK_E_STATE ? DK_OK : status; /* there is none */
 }
 
 dk_status cli_open_for_test(dk_dataset **dataset, dk_context *context, const char *source,
-                            dk_data_options options) {
-    dk_status status = cli_open_test_part(dataset, context, source, options);
+                            dk_data_options data) {
+    dk_status status = cli_open_test_part(dataset, context, source, data);
     if (status || *dataset) return status;
-    options.part = DK_PART_TRAIN;
-    return dk_dataset_open(dataset, context, source, &options);
+    data.part = DK_PART_TRAIN;
+    return dk_dataset_open(dataset, context, source, &data);
 }

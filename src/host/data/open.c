@@ -18,7 +18,7 @@ static const char *const all_names[] = {"builtin:digits", "synth:spirals", "synt
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static dk_status no_test_part(const dki_request *request) {
-    DKI_REQUIRE(request->options.part == DK_PART_TRAIN, DK_E_DATA,
+    DKI_REQUIRE(request->options.part == DK_PART_TRAIN, DK_E_STATE,
                 "%s has no test part: split one off the rows, or open another source",
                 request->source);
     return DK_OK;

@@ -83,7 +83,7 @@ bool dki_is_idx_directory(const char *path) {
 dk_status dki_source_idx_directory(const dki_request *request, dki_storage *storage) {
     const dk_allocator *allocator = request->allocator;
     bool test = request->options.part == DK_PART_TEST;
-    DKI_REQUIRE(has_images(request->source, test ? "t10k" : "train"), DK_E_DATA,
+    DKI_REQUIRE(has_images(request->source, test ? "t10k" : "train"), test ? DK_E_STATE : DK_E_DATA,
                 "%s has no %s part: there is no %s-images-idx3-ubyte (or .gz) in it",
                 request->source, test ? "test" : "training", test ? "t10k" : "train");
     char *images = NULL, *labels = NULL;

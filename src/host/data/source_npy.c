@@ -114,7 +114,7 @@ dk_status dki_source_npy_directory(const dki_request *request, dki_storage *stor
     DKI_TRY_OUT(dki_join_path(allocator, request->source, test ? "x_test" : "x", ".npy", &x));
     DKI_TRY_OUT(dki_join_path(allocator, request->source, test ? "y_test" : "y", ".npy", &y));
     if (test && !dki_path_exists(x)) {
-        status = dki_fail(DK_E_DATA, "%s has no test part: there is no x_test.npy in it",
+        status = dki_fail(DK_E_STATE, "%s has no test part: there is no x_test.npy in it",
                           request->source);
         goto out;
     }
