@@ -1,0 +1,332 @@
+// What the tests of the backend's operations share: a backend to run on, matrices in its memory
+// between guard bands, and inputs that are either exact or random.
+#ifndef DELTAK_TESTS_OPERATIONS_H
+#define DELTAK_TESTS_OPERATIONS_H
+
+extern "C" {
+#include "backend/backend.h"
+#include "base/memory.h"
+#include "kernels/activation.h"
+#include "kernels/philox.h"
+#include "reference/bounds.h"
+#include "reference/reference.h"
+}
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace operations {
+
+using Floats = std::vector<float>;
+using Doubles = std::vector<double>;
+
+/// A backend that the operations are tested on. Another backend is another entry of `backends`.
+struct Backend {
+    const char *name;
+    dk_status (*open)(dki_backend **, const dki_services *, int threads);
+};
+
+inline dk_status open_cpu(dki_backend **backend, const dki_services *services, int threads) {
+    return dki_cpu_open(backend, services, threads, DK_FP32);
+}
+
+inline const std::vector<Backend> backends = {{"cpu", open_cpu}};
+
+inline std::string backend_name(const testing::TestParamInfo<Backend> &info) {
+    return info.param.name;
+}
+
+/// An open backend.
+class Device {
+  public:
+    explicit Device(const Backend &kind, int threads = 2) {
+        log_.level = DK_LOG_ERROR;
+        pthread_mutex_init(&log_.lock, nullptr);
+        const dki_services services = {&dki_libc_allocator, &log_};
+        EXPECT_EQ(DK_OK, kind.open(&backend, &services, threads)) << dk_error_text();
+        ops = backend->ops;
+    }
+    ~Device() {
+        ops->close(backend);
+        pthread_mutex_destroy(&log_.lock);
+    }
+    Device(const Device &) = delete;
+    Device &operator=(const Device &) = delete;
+
+    dki_backend *backend = nullptr;
+    const dki_backend_ops *ops = nullptr;
+
+  private:
+    dki_logger log_{};
+};
+
+/// What stands where nobody may write: a NaN, so that whoever reads it shows, too.
+enum : uint32_t { GUARD = 0x7fc0deadu };
+
+/// An array in device memory with guards before and behind.
+template <class T> class Array {
+  public:
+    enum { BAND = 256 / sizeof(T) };
+
+    Array(Device &device, const std::vector<T> &values) : device_(device), count_(values.size()) {
+        std::vector<T> all(count_ + 2 * BAND);
+        fill(all.data(), all.size());
+        std::copy(values.begin(), values.end(), all.begin() + BAND);
+        allocate(all);
+    }
+    ~Array() { device_.ops->release(device_.backend, memory_); }
+    Array(const Array &) = delete;
+    Array &operator=(const Array &) = delete;
+
+    T *data() const { return static_cast<T *>(memory_) + BAND; }
+
+    /// The contents; the guards must be whole.
+    std::vector<T> read() const {
+        std::vector<T> all(count_ + 2 * BAND), guards(BAND);
+        EXPECT_EQ(DK_OK, device_.ops->sync(device_.backend));
+        EXPECT_EQ(DK_OK, device_.ops->download(device_.backend, all.data(), memory_,
+                                               all.size() * sizeof(T)));
+        fill(guards.data(), guards.size());
+        EXPECT_EQ(0, memcmp(all.data(), guards.data(), sizeof(T) * BAND)) << "written before";
+        EXPECT_EQ(0, memcmp(&all[count_ + BAND], guards.data(), sizeof(T) * BAND))
+            << "written behind";
+        return {all.begin() + BAND, all.end() - BAND};
+    }
+
+    static void fill(T *at, size_t count) {
+        for (size_t byte = 0; byte + 4 <= count * sizeof(T); byte += 4) {
+            const uint32_t guard = GUARD;
+            memcpy(reinterpret_cast<char *>(at) + byte, &guard, 4);
+        }
+    }
+
+  private:
+    void allocate(const std::vector<T> &all) {
+        const size_t bytes = all.size() * sizeof(T);
+        EXPECT_EQ(DK_OK, device_.ops->alloc(device_.backend, bytes, &memory_)) << dk_error_text();
+        EXPECT_EQ(DK_OK, device_.ops->upload(device_.backend, memory_, all.data(), bytes));
+    }
+
+    Device &device_;
+    size_t count_;
+    void *memory_ = nullptr;
+};
+
+/// A row-major matrix in device memory. Its padding (columns cols … ld−1) is guarded like what lies
+/// before and behind it.
+class Matrix {
+  public:
+    Matrix(Device &device, int64_t rows, int64_t cols, int64_t padding, const Floats &values)
+        : rows_(rows), cols_(cols), ld_(cols + padding), array_(device, padded(values)) {}
+    /// For output: guards everywhere, so that what isn't written shows.
+    Matrix(Device &device, int64_t rows, int64_t cols, int64_t padding)
+        : Matrix(device, rows, cols, padding, {}) {}
+
+    dki_matrix view() const { return {array_.data(), rows_, cols_, ld_}; }
+
+    Floats read() const {
+        const Floats all = array_.read();
+        Floats values;
+        size_t touched = 0;
+        for (int64_t i = 0; i < rows_; ++i) {
+            const float *row = all.data() + i * ld_;
+            values.insert(values.end(), row, row + cols_);
+            for (int64_t j = cols_; j < ld_; ++j) touched += dki_bits(row[j]) != GUARD;
+        }
+        EXPECT_EQ(0u, touched) << "elements of the padding were written";
+        return values;
+    }
+
+  private:
+    Floats padded(const Floats &values) const {
+        Floats all(static_cast<size_t>(rows_ * ld_));
+        Array<float>::fill(all.data(), all.size());
+        for (int64_t i = 0; i < rows_ && !values.empty(); ++i)
+            std::copy_n(values.begin() + i * cols_, cols_, all.begin() + i * ld_);
+        return all;
+    }
+
+    int64_t rows_, cols_, ld_;
+    Array<float> array_;
+};
+
+/// The absent matrix.
+inline dki_matrix none() {
+    return {nullptr, 0, 0, 0};
+}
+
+/// Sizes of a layer's product: batch, inputs, outputs.
+struct Size {
+    int64_t rows, inputs, width;
+};
+
+/// Awkward ones: 1, powers of two and their neighbours, primes, one dimension far larger than the
+/// others, more than one tile of rows and of columns.
+inline const std::vector<Size> sizes = {
+    {1, 1, 1},     {2, 3, 1},      {3, 2, 2},      {31, 33, 32},   {32, 31, 33},   {33, 32, 31},
+    {127, 129, 7}, {129, 13, 127}, {257, 127, 11}, {1, 5000, 3},   {2, 3, 5000},   {3000, 2, 3},
+    {3000, 1, 2},  {2, 2, 3000},   {1, 1, 5000},   {300, 7, 1100}, {521, 1031, 5},
+};
+
+/// Where leading dimensions are padded, and where not.
+inline const std::vector<int64_t> paddings = {0, 5};
+
+class Random {
+  public:
+    explicit Random(uint64_t seed) : engine_(seed) {}
+
+    /// Integers from −3 to 3: their products and the sums of thousands of them are exact in fp32.
+    Floats integers(int64_t count) {
+        Floats values(static_cast<size_t>(count));
+        for (float &v : values) v = static_cast<float>(static_cast<int>(engine_() % 7) - 3);
+        return values;
+    }
+
+    Floats normal(int64_t count, double scale = 1.0) {
+        std::normal_distribution<double> distribution(0.0, scale);
+        Floats values(static_cast<size_t>(count));
+        for (float &v : values) v = static_cast<float>(distribution(engine_));
+        return values;
+    }
+
+    Floats uniform(int64_t count, double low, double high) {
+        std::uniform_real_distribution<double> distribution(low, high);
+        Floats values(static_cast<size_t>(count));
+        for (float &v : values) v = static_cast<float>(distribution(engine_));
+        return values;
+    }
+
+    uint64_t operator()() { return engine_(); }
+
+  private:
+    std::mt19937_64 engine_;
+};
+
+/// Unit roundoff of fp32, and γ_n = n u/(1 − n u).
+inline constexpr double UNIT = 0x1p-24;
+inline double gamma_n(double n) {
+    return dki_ref_gamma(n, UNIT);
+}
+/// What may be lost where a result underflows.
+inline constexpr double TINY = DKI_REF_UNDERFLOW;
+
+/// Every element of x is within its bound of r; a bound of 0 means equality.
+inline void expect_within(const Floats &x, const Doubles &r, const Doubles &bound,
+                          const std::string &what) {
+    ASSERT_EQ(x.size(), r.size()) << what;
+    size_t wrong = 0, first = 0;
+    for (size_t i = 0; i < x.size(); ++i)
+        if (!(std::fabs(static_cast<double>(x[i]) - r[i]) <= bound[i]) && wrong++ == 0) first = i;
+    EXPECT_EQ(0u, wrong) << what << ": element " << first << " of " << x.size() << " is "
+                         << x[first] << ", not " << r[first] << " ± " << bound[first];
+}
+
+inline void expect_exact(const Floats &x, const Doubles &r, const std::string &what) {
+    expect_within(x, r, Doubles(r.size(), 0.0), what);
+}
+
+inline bool same_bits(const Floats &a, const Floats &b) {
+    return a.size() == b.size() &&
+           (a.empty() || memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+/// A sum of products, and γ-bound: Σ x y and Σ |x||y|.
+struct Dot {
+    double sum = 0.0, size = 0.0;
+    void add(double x, double y) {
+        sum += x * y;
+        size += std::fabs(x * y);
+    }
+};
+
+/// op(A) op(B) element (i, j) of the three products, in plain loops.
+inline Dot product_element(dki_product_kind kind, const Floats &a, const Floats &b, int64_t rows,
+                           int64_t cols, int64_t depth, int64_t i, int64_t j) {
+    Dot dot;
+    for (int64_t k = 0; k < depth; ++k) {
+        const float x = kind == DKI_PRODUCT_PARAMS ? a[static_cast<size_t>(k * rows + i)]
+                                                   : a[static_cast<size_t>(i * depth + k)];
+        const float y = kind == DKI_PRODUCT_FORWARD ? b[static_cast<size_t>(j * depth + k)]
+                                                    : b[static_cast<size_t>(k * cols + j)];
+        dot.add(static_cast<double>(x), static_cast<double>(y));
+    }
+    return dot;
+}
+
+/// All activations.
+inline std::vector<dk_activation> activations() {
+    std::vector<dk_activation> all;
+    for (int kind = 0; kind < DKI_ACTIVATION_COUNT; ++kind)
+        all.push_back(static_cast<dk_activation>(kind));
+    return all;
+}
+
+/// α as the tests use it.
+inline float alpha_of(dk_activation kind) {
+    return kind == DK_LEAKY_RELU ? 0.25f : kind == DK_ELU ? 0.75f : 0.0f;
+}
+
+inline dki_nonlinearity nonlinearity(dk_activation kind) {
+    dki_nonlinearity g{};
+    g.kind = kind;
+    g.alpha = alpha_of(kind);
+    g.dropout_scale = 1.0f;
+    return g;
+}
+
+/// Dropout of half of the elements: the scale is 2, which is exact.
+inline dki_nonlinearity with_dropout(dki_nonlinearity g, uint32_t layer, uint32_t first_row) {
+    g.dropout_threshold = dki_dropout_threshold(0.5f);
+    g.dropout_scale = dki_dropout_keep_scale(0.5f);
+    g.layer = layer;
+    g.first_row = first_row;
+    return g;
+}
+
+/// The factor of element (row, col), from the definition of the random words.
+inline double mask(const dki_nonlinearity &g, const dki_step_state &state, int64_t row,
+                   int64_t col) {
+    if (!g.dropout_threshold) return 1.0;
+    const uint32_t word =
+        dki_random_word(state.seed, DKI_FOR_DROPOUT, g.layer, state.tick,
+                        g.first_row + static_cast<uint32_t>(row), static_cast<uint64_t>(col));
+    return word < g.dropout_threshold ? 0.0 : static_cast<double>(g.dropout_scale);
+}
+
+/// A state as after `begin` of step `tick`.
+inline dki_step_state state_at(uint64_t tick, uint64_t seed = 11) {
+    dki_step_state state{};
+    state.tick = tick;
+    state.seed = seed;
+    state.beta1_power = state.beta2_power = 1.0;
+    state.inverse_normaliser = 1.0f;
+    state.rate = {0.1f, 1.0f, 1.0f, 1.0f};
+    return state;
+}
+
+/// Scratch for any operation of up to `rows` rows and `widest` columns, as prepare() sizes it.
+inline std::vector<char> workspace_for(Device &device, int64_t rows, int64_t inputs,
+                                       int64_t width) {
+    const dki_layer_shape layer = {inputs, width, DK_TANH, false};
+    const dki_plan_request request = {&layer, 1, rows, true, true};
+    bool keep_z = false;
+    dki_plan plan{};
+    plan.keep_z = &keep_z;
+    EXPECT_EQ(DK_OK, device.ops->prepare(device.backend, &request, &plan));
+    return std::vector<char>(plan.workspace_bytes);
+}
+
+/// sup|g′| or a little more, and the error of a g′ of exactly known z.
+inline double slope_error(dk_activation kind) {
+    return kind == DK_IDENTITY ? 0.0 : gamma_n(24) * (kind == DK_SELU ? 1.76 : 1.2);
+}
+
+} // namespace operations
+
+#endif
