@@ -16,8 +16,9 @@ set(missing ${declared})
 list(REMOVE_ITEM missing ${symbols})
 set(extra ${symbols})
 list(REMOVE_ITEM extra ${declared})
-# What the linker and the sanitizers' runtimes define.
-list(FILTER extra EXCLUDE REGEX "^(_init|_fini|_edata|_end|__bss_start|__(asan|ubsan|tsan|odr_asan).*)$")
+# What the linker, the sanitizers and clang's OpenMP reductions define.
+list(FILTER extra EXCLUDE REGEX
+     "^(_init|_fini|_edata|_end|__bss_start|__(asan|ubsan|tsan|odr_asan).*|\\.gomp_critical.*)$")
 
 list(LENGTH declared count)
 if(count EQUAL 0)
