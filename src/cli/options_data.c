@@ -3,7 +3,6 @@
 #include "text.h"
 
 #include <stdio.h>
-#include <string.h>
 
 enum { KEY_DATA = CLI_KEY, KEY_LABEL_COLUMN, KEY_DATA_SEED, KEY_ROWS, KEY_FEATURES, KEY_TARGETS };
 
