@@ -5,6 +5,7 @@
 
 extern "C" {
 #include "backend/backend.h"
+#include "backend/cpu/cpu.h"
 #include "base/memory.h"
 #include "kernels/activation.h"
 #include "kernels/philox.h"
@@ -36,7 +37,19 @@ inline dk_status open_cpu(dki_backend **backend, const dki_services *services, i
     return dki_cpu_open(backend, services, threads, DK_FP32);
 }
 
-inline const std::vector<Backend> backends = {{"cpu", open_cpu}};
+/// The CPU with products cut the way that another OpenBLAS kernel would have them.
+inline dk_status open_cpu_otherwise(dki_backend **backend, const dki_services *services,
+                                    int threads) {
+    const dk_status status = open_cpu(backend, services, threads);
+    if (status == DK_OK) {
+        dki_cpu *cpu = dki_cpu_of(*backend);
+        cpu->small_products = !cpu->small_products;
+    }
+    return status;
+}
+
+inline const std::vector<Backend> backends = {{"cpu", open_cpu},
+                                              {"cpu_other_products", open_cpu_otherwise}};
 
 inline std::string backend_name(const testing::TestParamInfo<Backend> &info) {
     return info.param.name;
