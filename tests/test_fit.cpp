@@ -1,0 +1,482 @@
+// Training over data sets: it learns, reports what it does, stops when told, restores the best, and
+// gives the same bits at any number of threads.
+#include "support.h"
+#include "support_net.h"
+
+#include <cmath>
+
+namespace {
+
+using support::Description;
+using support::layer;
+
+class Fit : public support::TempDirectory {
+  protected:
+    support::Context context = support::cpu();
+};
+
+struct Recorder {
+    std::vector<dk_progress> calls;
+    std::function<int(const dk_progress &)> then = [](const dk_progress &) { return 0; };
+    static int call(void *user, const dk_progress *progress) {
+        auto *self = static_cast<Recorder *>(user);
+        self->calls.push_back(*progress);
+        return self->then(*progress);
+    }
+    dk_fit_options options(int64_t epochs) {
+        dk_fit_options fit = DK_FIT_OPTIONS_INIT;
+        fit.epochs = epochs;
+        fit.progress = &call;
+        fit.progress_user = this;
+        return fit;
+    }
+};
+
+dk_train_options batches(int64_t batch, double lr = 1e-2) {
+    dk_train_options options = DK_TRAIN_OPTIONS_INIT;
+    options.batch = batch;
+    options.lr = lr;
+    return options;
+}
+
+dk_fit_options epochs(int64_t count) {
+    dk_fit_options fit = DK_FIT_OPTIONS_INIT;
+    fit.epochs = count;
+    return fit;
+}
+
+// ---- learning ----------------------------------------------------------------------------------
+
+TEST_F(Fit, LearnsTheSpirals) {
+    support::Dataset data = support::synth(context.get(), "synth:spirals", 1200);
+    auto [train, test] = support::split(data.get(), 0.25);
+    support::Net net = support::net_for(train.get(), {32, 32});
+    dk_metrics before, after;
+    ASSERT_EQ(dk_evaluate(net.get(), test.get(), 0, &before), DK_OK);
+    support::Trainer trainer = support::trainer(net.get(), batches(32));
+    dk_fit_options fit = epochs(150);
+    dk_fit_result result;
+    ASSERT_EQ(dk_trainer_fit(trainer.get(), train.get(), test.get(), &fit, &result), DK_OK)
+        << dk_error_text();
+    ASSERT_EQ(dk_evaluate(net.get(), test.get(), 0, &after), DK_OK);
+    EXPECT_LT(after.loss, before.loss / 4); // a quarter of what guessing costs
+    EXPECT_GT(after.accuracy, 0.9);
+    EXPECT_EQ(result.valid_loss, after.loss);
+    EXPECT_EQ(result.epochs, 150);
+    EXPECT_EQ(result.steps, 150 * 29); // ⌈900/32⌉
+    EXPECT_EQ(dk_trainer_steps(trainer.get()), 150 * 29);
+    EXPECT_FALSE(result.stopped_early);
+    EXPECT_GT(result.seconds, 0);
+}
+
+TEST_F(Fit, LearnsTheTeacher) {
+    support::Dataset train = support::synth(context.get(), "synth:teacher", 1000, 1, 4, 2);
+    support::Net net = support::net_for(train.get(), {32});
+    dk_metrics before, after;
+    ASSERT_EQ(dk_evaluate(net.get(), train.get(), 0, &before), DK_OK);
+    support::Trainer trainer = support::trainer(net.get(), batches(50));
+    dk_fit_options fit = epochs(30);
+    ASSERT_EQ(dk_trainer_fit(trainer.get(), train.get(), nullptr, &fit, nullptr), DK_OK)
+        << dk_error_text();
+    ASSERT_EQ(dk_evaluate(net.get(), train.get(), 0, &after), DK_OK);
+    EXPECT_LT(after.loss, before.loss / 10);
+    EXPECT_GT(after.r2, 0.9);
+}
+
+// ---- what it reports ---------------------------------------------------------------------------
+
+TEST_F(Fit, ReportsEveryStepAndTheEndOfEveryEpoch) {
+    support::Dataset data = support::synth(context.get(), "synth:spirals", 100);
+    auto [train, test] = support::split(data.get(), 0.3);
+    support::Net net = support::net_for(train.get(), {4});
+    support::Trainer trainer = support::trainer(net.get(), batches(32)); // 70 rows: 32, 32 and 6
+    Recorder recorder;
+    dk_fit_options fit = recorder.options(4);
+    dk_fit_result result;
+    ASSERT_EQ(dk_trainer_fit(trainer.get(), train.get(), test.get(), &fit, &result), DK_OK);
+    ASSERT_EQ(recorder.calls.size(), 4u * (3 + 1));
+    double seconds = 0, best = INFINITY;
+    for (size_t i = 0; i < recorder.calls.size(); ++i) {
+        SCOPED_TRACE(i);
+        const dk_progress &p = recorder.calls[i];
+        int64_t epoch = static_cast<int64_t>(i) / 4, within = static_cast<int64_t>(i) % 4;
+        EXPECT_EQ(p.epoch, epoch + 1);
+        EXPECT_EQ(p.epochs, 4);
+        EXPECT_EQ(p.steps, 12);
+        EXPECT_EQ(p.step, 3 * epoch + std::min<int64_t>(within + 1, 3));
+        EXPECT_EQ(p.epoch_end, within == 3);
+        EXPECT_TRUE(p.has_valid);
+        EXPECT_TRUE(std::isfinite(p.loss) && p.loss > 0);
+        EXPECT_GT(p.learning_rate, -1e-30);
+        EXPECT_LE(p.learning_rate, 1e-2);
+        EXPECT_GT(p.samples_per_second, 0);
+        EXPECT_GE(p.seconds, seconds);
+        EXPECT_GE(p.seconds_left, 0);
+        seconds = p.seconds;
+        if (!p.epoch_end) {
+            EXPECT_FALSE(p.best);
+            continue;
+        }
+        EXPECT_EQ(p.best, p.valid_loss < best);
+        best = std::min(best, p.valid_loss);
+        EXPECT_TRUE(p.valid_metric >= 0 && p.valid_metric <= 1);
+        EXPECT_EQ(p.loss, recorder.calls[i - 1].loss);
+        if (p.best) {
+            EXPECT_GE(result.best_epoch, p.epoch);
+        }
+    }
+    EXPECT_EQ(recorder.calls.back().seconds_left, 0);
+    EXPECT_EQ(result.train_loss, recorder.calls.back().loss);
+    EXPECT_EQ(result.valid_loss, recorder.calls.back().valid_loss);
+    EXPECT_GE(result.seconds, seconds);
+}
+
+TEST_F(Fit, WithoutValidationThereIsNone) {
+    support::Dataset train = support::synth(context.get(), "synth:spirals", 40);
+    support::Net net = support::net_for(train.get(), {4});
+    Recorder recorder;
+    dk_fit_options fit = recorder.options(2);
+    dk_fit_result result;
+    ASSERT_EQ(dk_trainer_fit(support::trainer(net.get(), batches(64)).get(), train.get(), nullptr,
+                             &fit, &result),
+              DK_OK);
+    for (const dk_progress &p : recorder.calls) EXPECT_FALSE(p.has_valid || p.best);
+    EXPECT_EQ(result.best_epoch, 0);
+    EXPECT_TRUE(std::isnan(result.valid_loss));
+    EXPECT_EQ(result.steps, 2); // a batch larger than the set is the set
+}
+
+TEST_F(Fit, TheLossIsThatOfTheEpochNotOfEarlierSteps) {
+    support::Dataset train = support::synth(context.get(), "synth:spirals", 40);
+    auto first_loss = [&](int steps_before) {
+        support::Net net = support::net_for(train.get(), {4});
+        // weights that never move: nothing but the loss can tell that steps were taken before
+        for (size_t k = 1; k <= 2; ++k) EXPECT_EQ(dk_net_freeze(net.get(), k, true), DK_OK);
+        dk_train_options options = batches(64);
+        options.warmup = 0;
+        support::Trainer trainer = support::trainer(net.get(), options);
+        const float far[2] = {1e4f, -1e4f};
+        const int32_t label = 1;
+        dk_batch batch = DK_BATCH_INIT;
+        batch.rows = 1;
+        batch.x = far;
+        batch.labels = &label;
+        for (int i = 0; i < steps_before; ++i)
+            EXPECT_EQ(dk_trainer_step(trainer.get(), &batch, nullptr), DK_OK) << dk_error_text();
+        Recorder recorder;
+        dk_fit_options fit = recorder.options(1);
+        EXPECT_EQ(dk_trainer_fit(trainer.get(), train.get(), nullptr, &fit, nullptr), DK_OK)
+            << dk_error_text();
+        return recorder.calls.at(0).loss;
+    };
+    EXPECT_EQ(first_loss(3), first_loss(0));
+}
+
+// ---- stopping ----------------------------------------------------------------------------------
+
+TEST_F(Fit, StopsWhenTheCallbackSaysSo) {
+    support::Dataset data = support::synth(context.get(), "synth:spirals", 100);
+    auto [train, test] = support::split(data.get(), 0.3);
+    for (int64_t stop : {1, 4, 5}) {
+        SCOPED_TRACE(stop);
+        support::Net net = support::net_for(train.get(), {4});
+        support::Trainer trainer = support::trainer(net.get(), batches(32));
+        Recorder recorder;
+        recorder.then = [&](const dk_progress &p) { return p.step == stop ? -7 : 0; };
+        dk_fit_options fit = recorder.options(9);
+        dk_fit_result result;
+        EXPECT_EQ(dk_trainer_fit(trainer.get(), train.get(), test.get(), &fit, &result),
+                  DK_E_STOPPED);
+        support::expect_error_names("step " + std::to_string(stop));
+        EXPECT_EQ(result.steps, stop);
+        EXPECT_EQ(result.epochs, (stop - 1) / 3);
+        EXPECT_EQ(result.train_loss, recorder.calls.back().loss);
+        EXPECT_TRUE(std::isnan(result.valid_loss)); // no loss of the network as it is left is known
+        EXPECT_EQ(result.best_epoch > 0, stop > 3);
+        dk_metrics metrics;
+        EXPECT_EQ(dk_evaluate(net.get(), test.get(), 0, &metrics), DK_OK);
+        EXPECT_EQ(dk_trainer_fit(trainer.get(), train.get(), nullptr, nullptr, nullptr), DK_OK)
+            << "it can be trained on: " << dk_error_text();
+    }
+}
+
+TEST_F(Fit, StoppedAtTheEndOfAnEpochItKnowsTheValidationLoss) {
+    support::Dataset data = support::synth(context.get(), "synth:spirals", 100);
+    auto [train, test] = support::split(data.get(), 0.3);
+    support::Net net = support::net_for(train.get(), {4});
+    Recorder recorder;
+    recorder.then = [](const dk_progress &p) { return p.epoch_end && p.epoch == 2; };
+    dk_fit_options fit = recorder.options(9);
+    dk_fit_result result;
+    EXPECT_EQ(
+        dk_trainer_fit(support::trainer(net.get()).get(), train.get(), test.get(), &fit, &result),
+        DK_E_STOPPED);
+    EXPECT_EQ(result.epochs, 2);
+    EXPECT_EQ(result.valid_loss, recorder.calls.back().valid_loss);
+}
+
+// A learning rate so large that validation gets worse again within a few epochs.
+struct Overshoot {
+    std::vector<uint32_t> best;
+    double best_loss = 0;
+    int64_t best_epoch = 0;
+    dk_fit_result result;
+    std::vector<uint32_t> left;
+
+    Overshoot(const support::Context &context, int64_t early_stop, bool restore) {
+        support::Dataset data = support::synth(context.get(), "synth:spirals", 60);
+        auto [train, test] = support::split(data.get(), 0.5);
+        support::Net net = support::net_for(train.get(), {16});
+        dk_train_options options = batches(8, 0.3);
+        options.schedule = DK_SCHEDULE_CONSTANT;
+        support::Trainer trainer = support::trainer(net.get(), options);
+        Recorder recorder;
+        recorder.then = [&](const dk_progress &p) {
+            if (p.best) {
+                best = support::parameter_bits(net.get());
+                best_loss = p.valid_loss;
+                best_epoch = p.epoch;
+            }
+            return 0;
+        };
+        dk_fit_options fit = recorder.options(20);
+        fit.early_stop = early_stop;
+        fit.restore_best = restore;
+        EXPECT_EQ(dk_trainer_fit(trainer.get(), train.get(), test.get(), &fit, &result), DK_OK)
+            << dk_error_text();
+        left = support::parameter_bits(net.get());
+        dk_metrics metrics;
+        EXPECT_EQ(dk_evaluate(net.get(), test.get(), 0, &metrics), DK_OK);
+        EXPECT_EQ(metrics.loss, result.valid_loss);
+    }
+};
+
+TEST_F(Fit, EarlyStoppingRestoresTheBestEpoch) {
+    Overshoot run(context, 3, false);
+    EXPECT_TRUE(run.result.stopped_early);
+    EXPECT_LT(run.result.epochs, 20);
+    EXPECT_EQ(run.result.epochs, run.best_epoch + 3);
+    EXPECT_EQ(run.result.best_epoch, run.best_epoch);
+    EXPECT_EQ(run.result.valid_loss, run.best_loss);
+    EXPECT_EQ(run.left, run.best);
+}
+
+TEST_F(Fit, RestoresTheBestEpochWhereAllRan) {
+    Overshoot run(context, 0, true);
+    EXPECT_FALSE(run.result.stopped_early);
+    EXPECT_EQ(run.result.epochs, 20);
+    EXPECT_LT(run.best_epoch, 20); // else there is nothing to see
+    EXPECT_EQ(run.result.best_epoch, run.best_epoch);
+    EXPECT_EQ(run.result.valid_loss, run.best_loss);
+    EXPECT_EQ(run.left, run.best);
+    Overshoot without(context, 0, false);
+    EXPECT_NE(without.left, without.best);
+    EXPECT_NE(without.result.valid_loss, without.best_loss);
+}
+
+// ---- the same bits -----------------------------------------------------------------------------
+
+TEST_F(Fit, TheSameSeedGivesTheSameBitsAtAnyNumberOfThreads) {
+    auto run = [&](int threads, uint64_t net_seed, uint64_t seed, std::string *file) {
+        support::Context own = support::cpu(threads);
+        support::Dataset data = support::synth(own.get(), "synth:spirals", 300);
+        support::Net net;
+        {
+            support::Net made = support::net_for(data.get(), {33, 65}, DK_GELU, net_seed);
+            dk_net_desc desc;
+            EXPECT_EQ(dk_net_describe(made.get(), &desc), DK_OK);
+            Description with_dropout(2, {desc.layers, desc.layers + 3}, desc.loss);
+            with_dropout.layers[0].dropout = 0.25f;
+            with_dropout.desc.seed = net_seed;
+            net = support::net(own.get(), with_dropout);
+        }
+        dk_train_options options = batches(70);
+        options.seed = seed;
+        options.clip_norm = 0.5;
+        dk_fit_options fit = epochs(3);
+        EXPECT_EQ(dk_trainer_fit(support::trainer(net.get(), options).get(), data.get(), data.get(),
+                                 &fit, nullptr),
+                  DK_OK)
+            << dk_error_text();
+        EXPECT_EQ(dk_net_save(net.get(), path("model").c_str()), DK_OK) << dk_error_text();
+        *file = support::slurp(path("model"));
+        return support::parameter_bits(net.get());
+    };
+    std::string file, other;
+    std::vector<uint32_t> bits = run(1, 1, 1, &file);
+    for (int threads : {1, 2, 3}) {
+        EXPECT_EQ(run(threads, 1, 1, &other), bits) << threads;
+        EXPECT_EQ(other, file);
+    }
+    EXPECT_NE(run(1, 2, 1, &other), bits);
+    EXPECT_NE(run(1, 1, 2, &other), bits);
+}
+
+// Small integers: every product and sum is exact in fp32, so that only what the two ways of
+// batching do differently could make a difference.
+TEST_F(Fit, AccumulatedMicroBatchesAreOneBatch) {
+    support::Arrays arrays;
+    arrays.features = 3;
+    arrays.target_count = 1;
+    std::mt19937 random(5);
+    for (int i = 0; i < 3 * 30; ++i)
+        arrays.x.push_back(static_cast<float>(static_cast<int>(random() % 9) - 4));
+    for (int i = 0; i < 30; ++i)
+        arrays.targets.push_back(static_cast<float>(static_cast<int>(random() % 9) - 4));
+    support::Dataset data = arrays.open(context.get());
+    auto run = [&](int64_t batch, int64_t accumulate, dk_fit_result *result) {
+        dk_layer linear = layer(1, DK_IDENTITY);
+        linear.init = DK_INIT_CONSTANT;
+        linear.init_value = 1;
+        support::Net net = support::net(context.get(), Description(3, {linear}));
+        dk_train_options options = batches(batch, 1.0 / 16);
+        options.accumulate = accumulate;
+        options.optimizer = DK_SGD;
+        options.weight_decay = 0;
+        options.schedule = DK_SCHEDULE_CONSTANT;
+        options.warmup = 0;
+        // the first step is exact: 8 rows, and all that is divided by is a power of two
+        Recorder recorder;
+        std::vector<uint32_t> first;
+        recorder.then = [&](const dk_progress &p) {
+            if (p.step == 1) first = support::parameter_bits(net.get());
+            return 0;
+        };
+        dk_fit_options fit = recorder.options(2);
+        EXPECT_EQ(dk_trainer_fit(support::trainer(net.get(), options).get(), data.get(), nullptr,
+                                 &fit, result),
+                  DK_OK)
+            << dk_error_text();
+        return first;
+    };
+    dk_fit_result whole, parts;
+    std::vector<uint32_t> bits = run(8, 1, &whole);
+    EXPECT_EQ(whole.steps, 2 * 4); // 30 rows: 8, 8, 8, 6
+    for (auto [batch, accumulate] : {std::pair(4, 2), std::pair(2, 4), std::pair(1, 8)}) {
+        EXPECT_EQ(run(batch, accumulate, &parts), bits) << batch;
+        EXPECT_EQ(parts.steps, whole.steps);
+    }
+}
+
+// ---- the schedule over fits --------------------------------------------------------------------
+
+TEST_F(Fit, EachFitHasASchedulesLengthOfItsOwnUnlessOneIsGiven) {
+    support::Dataset train = support::synth(context.get(), "synth:spirals", 40);
+    auto rates = [&](int64_t total_steps) {
+        support::Net net = support::net_for(train.get(), {4});
+        dk_train_options options = batches(10, 1.0);
+        options.schedule = DK_SCHEDULE_POLYNOMIAL; // power 1: linear from 1 to 0
+        options.warmup = 0;
+        options.clip_norm = 1e-3;
+        options.total_steps = total_steps;
+        support::Trainer trainer = support::trainer(net.get(), options);
+        Recorder recorder;
+        for (int run = 0; run < 2; ++run) {
+            dk_fit_options fit = recorder.options(2);
+            EXPECT_EQ(dk_trainer_fit(trainer.get(), train.get(), nullptr, &fit, nullptr), DK_OK)
+                << dk_error_text();
+        }
+        std::vector<double> found;
+        for (const dk_progress &p : recorder.calls)
+            if (!p.epoch_end) found.push_back(p.learning_rate);
+        return found;
+    };
+    std::vector<double> own = rates(0), given = rates(16), shorter = rates(4);
+    ASSERT_EQ(own.size(), 16u); // 2 fits × 2 epochs × 4 steps
+    for (size_t s = 0; s < 16; ++s) {
+        EXPECT_DOUBLE_EQ(own[s], 1 - static_cast<double>(s % 8) / 8);
+        EXPECT_DOUBLE_EQ(given[s], 1 - static_cast<double>(s) / 16);
+        EXPECT_DOUBLE_EQ(shorter[s], s < 4 ? 1 - static_cast<double>(s) / 4 : 0);
+    }
+}
+
+// ---- failures ----------------------------------------------------------------------------------
+
+TEST_F(Fit, DivergenceNamesEpochStepAndLayer) {
+    support::Dataset train = support::synth(context.get(), "synth:teacher", 64, 1, 4, 1);
+    for (dk_keep keep : {DK_KEEP_NEEDED, DK_KEEP_ALL}) {
+        support::Net net = support::net_for(train.get(), {8}, DK_RELU);
+        dk_train_options options = batches(16, 1e20);
+        options.optimizer = DK_SGD;
+        options.schedule = DK_SCHEDULE_CONSTANT;
+        options.warmup = 0;
+        options.keep = keep;
+        support::Trainer trainer = support::trainer(net.get(), options);
+        dk_fit_options fit = epochs(5);
+        EXPECT_EQ(dk_trainer_fit(trainer.get(), train.get(), nullptr, &fit, nullptr),
+                  DK_E_NONFINITE);
+        for (const char *part : {"epoch ", "step ", " of layer ", "learning rate"})
+            support::expect_error_names(part);
+    }
+}
+
+TEST_F(Fit, RefusesDataThatDoNotFit) {
+    support::Dataset train = support::synth(context.get(), "synth:spirals", 40);
+    support::Dataset more = support::synth(context.get(), "synth:spirals", 40, 1, 0, 4);
+    support::Dataset numbers = support::synth(context.get(), "synth:teacher", 40, 1, 2, 3);
+    support::Arrays arrays;
+    arrays.features = 2;
+    arrays.x = {1, 2, 3, 4};
+    support::Dataset unlabelled = arrays.open(context.get());
+    support::Net net = support::net_for(train.get(), {4});
+    support::Trainer trainer = support::trainer(net.get());
+    std::vector<uint32_t> before = support::parameter_bits(net.get());
+    auto fit = [&](const support::Dataset &a, const support::Dataset &b) {
+        return dk_trainer_fit(trainer.get(), a.get(), b.get(), nullptr, nullptr);
+    };
+    EXPECT_EQ(fit(more, {}), DK_E_SHAPE);
+    EXPECT_EQ(fit(train, more), DK_E_SHAPE);
+    support::expect_error_names("4 classes");
+    EXPECT_EQ(fit(numbers, {}), DK_E_SHAPE);
+    EXPECT_EQ(fit(train, numbers), DK_E_SHAPE);
+    EXPECT_EQ(fit(unlabelled, {}), DK_E_STATE);
+    support::expect_error_names("no labels");
+    EXPECT_EQ(fit(train, unlabelled), DK_E_STATE);
+
+    std::string renamed; // as many classes, by other names
+    for (int i = 0; i < 9; ++i) renamed += std::to_string(i) + ",1.5," + "abc"[i % 3] + "\n";
+    support::Dataset other = support::open(context.get(), write("renamed.csv", renamed).c_str());
+    dk_dataset_info info;
+    ASSERT_EQ(dk_dataset_describe(other.get(), &info), DK_OK);
+    ASSERT_EQ(info.targets, 3);
+    EXPECT_EQ(fit(other, {}), DK_E_SHAPE);
+    support::expect_error_names("\"a\"");
+
+    EXPECT_EQ(support::parameter_bits(net.get()), before);
+    EXPECT_EQ(dk_trainer_steps(trainer.get()), 0);
+    EXPECT_EQ(fit(train, {}), DK_OK) << dk_error_text();
+}
+
+TEST_F(Fit, RefusesOptionsThatMakeNoSense) {
+    support::Dataset train = support::synth(context.get(), "synth:spirals", 40);
+    support::Net net = support::net_for(train.get(), {4});
+    support::Trainer trainer = support::trainer(net.get());
+    auto status = [&](const std::function<void(dk_fit_options &)> &spoil, const dk_dataset *valid) {
+        dk_fit_options fit = DK_FIT_OPTIONS_INIT;
+        spoil(fit);
+        return dk_trainer_fit(trainer.get(), train.get(), valid, &fit, nullptr);
+    };
+    EXPECT_EQ(status([](dk_fit_options &f) { f.size = 1; }, nullptr), DK_E_ARGUMENT);
+    EXPECT_EQ(status([](dk_fit_options &f) { f.epochs = 0; }, nullptr), DK_E_ARGUMENT);
+    EXPECT_EQ(status([](dk_fit_options &f) { f.epochs = INT64_MAX; }, nullptr), DK_E_ARGUMENT);
+    EXPECT_EQ(status([](dk_fit_options &f) { f.early_stop = -1; }, train.get()), DK_E_ARGUMENT);
+    EXPECT_EQ(status([](dk_fit_options &f) { f.early_stop = 1; }, nullptr), DK_E_STATE);
+    EXPECT_EQ(status([](dk_fit_options &f) { f.restore_best = true; }, nullptr), DK_E_STATE);
+    EXPECT_EQ(dk_trainer_fit(nullptr, train.get(), nullptr, nullptr, nullptr), DK_E_ARGUMENT);
+    EXPECT_EQ(dk_trainer_fit(trainer.get(), nullptr, nullptr, nullptr, nullptr), DK_E_ARGUMENT);
+    EXPECT_EQ(dk_trainer_steps(trainer.get()), 0);
+}
+
+TEST_F(Fit, ANetworkHasOneTrainerAtATime) {
+    support::Net net = support::net(context.get(), Description(1, {layer(1, DK_RELU)}));
+    support::Trainer first = support::trainer(net.get());
+    dk_trainer *second = reinterpret_cast<dk_trainer *>(16);
+    EXPECT_EQ(dk_trainer_create(&second, net.get(), nullptr), DK_E_STATE);
+    EXPECT_EQ(second, nullptr);
+    support::expect_error_names("trainer");
+    first.reset();
+    EXPECT_EQ(dk_trainer_create(&second, net.get(), nullptr), DK_OK) << dk_error_text();
+    dk_trainer_destroy(second);
+}
+
+} // namespace
