@@ -806,7 +806,7 @@ typedef struct dk_bench_result {
     double samples_per_s;                         /**< at the median */
     double gflops;                                /**< of the products, at the median step */
     double flops;                                 /**< of the products of one step */
-    const char *floor_library;                    /**< which BLAS made the floor; static */
+    const char *floor_library; /**< the BLAS that made the floor; valid as long as the context */
 } dk_bench_result;
 
 /** Times a training step of `options->batch` random rows, and the bare matrix products of the same

@@ -5,10 +5,15 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* So many batches of data, so that the next batch isn't already in the caches. */
-enum { BATCHES = 4, MAX_METHODS = 4, TRIES = 5, WARM_UP = 3, MAX_REPEATS = 100000 };
+enum { BATCHES = 4, MAX_METHODS = 4, WARM_UP = 3, MAX_REPEATS = 10000 };
+
+/* A BLAS with threads of its own leaves them spinning for some milliseconds after its last call;
+ * they would be in the way of what is timed next. */
+static const struct timespec SETTLE = {0, 10 * 1000 * 1000};
 
 typedef struct {
     dk_net *net;
@@ -20,10 +25,11 @@ typedef struct {
     int32_t *labels; /* [BATCHES·rows] */
     int64_t turn;
     dki_bare_product *products; /* of one step: forward, data, parameters of every layer */
-    int *methods;               /* the fastest of each */
     size_t product_count;
-    double *steps, *floors, *ratios; /* milliseconds, [MAX_REPEATS at most] */
-    size_t capacity;
+    int method_count;            /* ways of the backend to do a bare product */
+    double *steps;               /* milliseconds, [MAX_REPEATS] */
+    double *floors[MAX_METHODS]; /* the bare products by each method */
+    double *ratios;
 } benchmark;
 
 static double now_ms(void) {
@@ -67,7 +73,6 @@ static dk_status list_products(benchmark *b) {
     const dki_tensors *t = &b->trainer->session->tensors;
     size_t layers = b->net->desc.layer_count;
     DKI_TRY(dki_new(b->allocator, &b->products, 3 * layers, "products"));
-    DKI_TRY(dki_new(b->allocator, &b->methods, 3 * layers, "products"));
     for (size_t k = 1; k <= layers; ++k) {
         const dki_place *place = &b->net->layout.places[k - 1];
         dki_matrix w = {b->net->parameters + place->w, place->width, place->inputs, place->w_ld};
@@ -98,43 +103,12 @@ static double quantile(const double *sorted, size_t count, double q) {
     return sorted[below] * (1.0 - part) + sorted[below + 1] * part;
 }
 
-static dk_status time_product(benchmark *b, const dki_bare_product *product, int method,
-                              double *median) {
-    dki_backend *backend = backend_of(b);
-    double times[TRIES];
-    for (int i = -1; i < TRIES; ++i) { /* the first doesn't count */
-        double begin = now_ms();
-        DKI_TRY(backend->ops->bare_product(backend, DKI_LANE_MAIN, method, product));
-        DKI_TRY(backend->ops->sync(backend));
-        if (i >= 0) times[i] = now_ms() - begin;
-    }
-    qsort(times, TRIES, sizeof *times, compare_doubles);
-    *median = times[TRIES / 2];
-    return DK_OK;
-}
-
-/* The fastest method for each product. */
-static dk_status choose_methods(benchmark *b) {
-    for (size_t i = 0; i < b->product_count; ++i) {
-        double best = INFINITY;
-        for (int method = 0; method < MAX_METHODS; ++method) {
-            double time = 0.0;
-            dk_status status = time_product(b, &b->products[i], method, &time);
-            if (status == DK_E_UNSUPPORTED) break;
-            if (status) return status;
-            if (time >= best) continue;
-            best = time;
-            b->methods[i] = method;
-        }
-    }
-    return DK_OK;
-}
-
-static dk_status run_floor(benchmark *b, double *ms) {
+/* All products of a step by one method. */
+static dk_status run_floor(benchmark *b, int method, double *ms) {
     dki_backend *backend = backend_of(b);
     double begin = now_ms();
     for (size_t i = 0; i < b->product_count; ++i)
-        DKI_TRY(backend->ops->bare_product(backend, DKI_LANE_MAIN, b->methods[i], &b->products[i]));
+        DKI_TRY(backend->ops->bare_product(backend, DKI_LANE_MAIN, method, &b->products[i]));
     DKI_TRY(backend->ops->sync(backend));
     *ms = now_ms() - begin;
     return DK_OK;
@@ -158,54 +132,91 @@ static dk_status run_step(benchmark *b, double *ms) {
     return dki_trainer_collect(b->trainer, NULL);
 }
 
-/* Pairs of (step, floor) until both the count and the time asked for are reached. */
-static dk_status measure(benchmark *b, const dk_bench_options *options, size_t *count) {
-    double unused = 0.0, began = 0.0;
-    for (int i = 0; i < WARM_UP; ++i) {
-        DKI_TRY(run_step(b, &unused));
-        if (i == 0) DKI_TRY(choose_methods(b));
-        DKI_TRY(run_floor(b, &unused));
-    }
-    began = now_ms();
-    for (*count = 0; *count < b->capacity; ++*count) {
-        bool enough = *count >= (size_t)options->repeats;
-        if (enough && now_ms() - began >= 1e3 * options->seconds) break;
-        DKI_TRY(run_step(b, &b->steps[*count]));
-        DKI_TRY(run_floor(b, &b->floors[*count]));
-        b->ratios[*count] = b->steps[*count] / b->floors[*count];
+/* One round: the step, then the floor by every method. */
+static dk_status run_round(benchmark *b, size_t round) {
+    DKI_TRY(run_step(b, &b->steps[round]));
+    for (int method = 0; method < b->method_count; ++method)
+        DKI_TRY(run_floor(b, method, &b->floors[method][round]));
+    if (b->method_count > 1) nanosleep(&SETTLE, NULL);
+    return DK_OK;
+}
+
+static dk_status count_methods(benchmark *b) {
+    double unused = 0.0;
+    while (b->method_count < MAX_METHODS) {
+        dk_status status = run_floor(b, b->method_count, &unused);
+        if (status == DK_E_UNSUPPORTED) break;
+        if (status) return status;
+        ++b->method_count;
     }
     return DK_OK;
 }
 
-static void summarise(benchmark *b, size_t count, dk_bench_result *result) {
-    double flops = 0.0;
+/* Rounds until both the count and the time asked for are reached; round 0 is overwritten by the
+ * warm-up and then by the first that counts. */
+static dk_status measure(benchmark *b, const dk_bench_options *options, size_t *count) {
+    double unused = 0.0;
+    DKI_TRY(run_step(b, &unused));
+    DKI_TRY(count_methods(b));
+    for (int i = 0; i < WARM_UP; ++i) DKI_TRY(run_round(b, 0));
+    double began = now_ms();
+    for (*count = 0; *count < MAX_REPEATS; ++*count) {
+        bool enough = *count >= (size_t)options->repeats;
+        if (enough && now_ms() - began >= 1e3 * options->seconds) break;
+        DKI_TRY(run_round(b, *count));
+    }
+    return DK_OK;
+}
+
+static double sorted_median(double *values, size_t count) {
+    qsort(values, count, sizeof *values, compare_doubles);
+    return quantile(values, count, 0.5);
+}
+
+/* The floor is the method with the lower median; ratios are taken round by round. */
+static dk_status choose_floor(benchmark *b, size_t count, double **floor) {
+    double *scratch = NULL, best = INFINITY;
+    DKI_TRY(dki_new(b->allocator, &scratch, count, "times"));
+    for (int method = 0; method < b->method_count; ++method) {
+        memcpy(scratch, b->floors[method], count * sizeof *scratch);
+        double median = sorted_median(scratch, count);
+        if (median < best) *floor = b->floors[method];
+        best = fmin(best, median);
+    }
+    for (size_t i = 0; i < count; ++i) b->ratios[i] = b->steps[i] / (*floor)[i];
+    dki_release(b->allocator, scratch);
+    return DK_OK;
+}
+
+static dk_status summarise(benchmark *b, size_t count, dk_bench_result *result) {
+    double flops = 0.0, *floor = NULL;
+    DKI_TRY(choose_floor(b, count, &floor));
     for (size_t i = 0; i < b->product_count; ++i) {
         const dki_bare_product *p = &b->products[i];
         int64_t depth = p->kind == DKI_PRODUCT_PARAMS ? p->a.rows : p->a.cols;
         flops += 2.0 * (double)p->out.rows * (double)p->out.cols * (double)depth;
     }
-    qsort(b->steps, count, sizeof(double), compare_doubles);
-    qsort(b->floors, count, sizeof(double), compare_doubles);
-    qsort(b->ratios, count, sizeof(double), compare_doubles);
-    double step = quantile(b->steps, count, 0.5);
+    double step = sorted_median(b->steps, count);
+    double floor_median = sorted_median(floor, count), ratio = sorted_median(b->ratios, count);
     *result = (dk_bench_result){.repeats = (int)count,
                                 .step_ms = step,
                                 .step_ms_low = quantile(b->steps, count, 0.25),
                                 .step_ms_high = quantile(b->steps, count, 0.75),
-                                .floor_ms = quantile(b->floors, count, 0.5),
-                                .floor_ms_low = quantile(b->floors, count, 0.25),
-                                .floor_ms_high = quantile(b->floors, count, 0.75),
-                                .ratio = quantile(b->ratios, count, 0.5),
+                                .floor_ms = floor_median,
+                                .floor_ms_low = quantile(floor, count, 0.25),
+                                .floor_ms_high = quantile(floor, count, 0.75),
+                                .ratio = ratio,
                                 .ratio_low = quantile(b->ratios, count, 0.25),
                                 .ratio_high = quantile(b->ratios, count, 0.75),
                                 .samples_per_s = 1e3 * (double)b->rows / step,
                                 .gflops = flops / step * 1e-6,
                                 .flops = flops,
                                 .floor_library = b->net->context->info.library};
+    return DK_OK;
 }
 
 static dk_status open_benchmark(benchmark *b, dk_context *context, const dk_net_desc *desc,
-                                const dk_train_options *options, int repeats) {
+                                const dk_train_options *options) {
     dk_train_options o = DK_TRAIN_OPTIONS_INIT;
     if (options) o = *options;
     if (o.total_steps == 0) o.schedule = DK_SCHEDULE_CONSTANT;
@@ -214,10 +225,10 @@ static dk_status open_benchmark(benchmark *b, dk_context *context, const dk_net_
     DKI_TRY(dk_net_create(&b->net, context, desc));
     DKI_TRY(dk_trainer_create(&b->trainer, b->net, &o));
     b->rows = o.batch;
-    b->capacity = repeats > MAX_REPEATS / 10 ? (size_t)repeats : MAX_REPEATS / 10;
-    DKI_TRY(dki_new(b->allocator, &b->steps, b->capacity, "times"));
-    DKI_TRY(dki_new(b->allocator, &b->floors, b->capacity, "times"));
-    DKI_TRY(dki_new(b->allocator, &b->ratios, b->capacity, "times"));
+    DKI_TRY(dki_new(b->allocator, &b->steps, MAX_REPEATS, "times"));
+    DKI_TRY(dki_new(b->allocator, &b->ratios, MAX_REPEATS, "times"));
+    for (int method = 0; method < MAX_METHODS; ++method)
+        DKI_TRY(dki_new(b->allocator, &b->floors[method], MAX_REPEATS, "times"));
     DKI_TRY(make_data(b));
     return list_products(b);
 }
@@ -234,12 +245,12 @@ dk_status dk_benchmark(dk_context *context, const dk_net_desc *desc,
                 MAX_REPEATS);
     benchmark b = {.allocator = &context->allocator};
     size_t count = 0;
-    dk_status status = open_benchmark(&b, context, desc, options, bench->repeats);
+    dk_status status = open_benchmark(&b, context, desc, options);
     if (!status) status = measure(&b, bench, &count);
-    if (!status) summarise(&b, count, result);
-    void *const owned[] = {b.x,       b.labels, b.targets, b.products,
-                           b.methods, b.steps,  b.floors,  b.ratios};
+    if (!status) status = summarise(&b, count, result);
+    void *const owned[] = {b.x, b.labels, b.targets, b.products, b.steps, b.ratios};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; ++i) dki_release(b.allocator, owned[i]);
+    for (int method = 0; method < MAX_METHODS; ++method) dki_release(b.allocator, b.floors[method]);
     dk_trainer_destroy(b.trainer);
     dk_net_destroy(b.net);
     return status;
