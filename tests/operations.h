@@ -180,12 +180,12 @@ struct Size {
 };
 
 /// Awkward ones: 1, powers of two and their neighbours, primes, one dimension far larger than the
-/// others, more than one tile of rows and of columns.
-inline const std::vector<Size> sizes = {
-    {1, 1, 1},     {2, 3, 1},      {3, 2, 2},      {31, 33, 32},   {32, 31, 33},   {33, 32, 31},
-    {127, 129, 7}, {129, 13, 127}, {257, 127, 11}, {1, 5000, 3},   {2, 3, 5000},   {3000, 2, 3},
-    {3000, 1, 2},  {2, 2, 3000},   {1, 1, 5000},   {300, 7, 1100}, {521, 1031, 5},
-};
+/// others, more than one tile of rows and of columns, square ones.
+inline const std::vector<Size> sizes = {{1, 1, 1},      {2, 3, 1},    {3, 2, 2},     {31, 33, 32},
+                                        {32, 31, 33},   {33, 32, 31}, {127, 129, 7}, {129, 13, 127},
+                                        {257, 127, 11}, {1, 5000, 3}, {2, 3, 5000},  {3000, 2, 3},
+                                        {3000, 1, 2},   {2, 2, 3000}, {1, 1, 5000},  {300, 7, 1100},
+                                        {521, 1031, 5}, {33, 33, 33}, {32, 7, 32}};
 
 /// Where leading dimensions are padded, and where not.
 inline const std::vector<int64_t> paddings = {0, 5};

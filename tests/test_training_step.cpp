@@ -341,6 +341,8 @@ TEST(TrainingStep, TheInputsGradientIsTheReferences) {
         expect_within(gradient, reference.value(DK_DELTA, 0), reference.bound(DK_DELTA, 0),
                       "∂l/∂x");
         EXPECT_EQ(DK_E_SHAPE, dk_session_input_gradient(session.get(), gradient.data(), 1));
+        // It leaves everything else as it was.
+        reference.expect_session(session.get(), net, dk_activation_name(g));
     }
 }
 
