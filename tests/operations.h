@@ -88,9 +88,11 @@ template <class T> class Array {
     enum { BAND = 256 / sizeof(T) };
 
     Array(Device &device, const std::vector<T> &values) : device_(device), count_(values.size()) {
-        std::vector<T> all(count_ + 2 * BAND);
-        fill(all.data(), all.size());
-        std::copy(values.begin(), values.end(), all.begin() + BAND);
+        std::vector<T> all(BAND);
+        fill(all.data(), BAND);
+        const std::vector<T> guards = all;
+        all.insert(all.end(), values.begin(), values.end());
+        all.insert(all.end(), guards.begin(), guards.end());
         allocate(all);
     }
     ~Array() { device_.ops->release(device_.backend, memory_); }
@@ -109,7 +111,9 @@ template <class T> class Array {
         EXPECT_EQ(0, memcmp(all.data(), guards.data(), sizeof(T) * BAND)) << "written before";
         EXPECT_EQ(0, memcmp(&all[count_ + BAND], guards.data(), sizeof(T) * BAND))
             << "written behind";
-        return {all.begin() + BAND, all.end() - BAND};
+        std::vector<T> values(count_);
+        std::copy_n(all.begin() + BAND, count_, values.begin());
+        return values;
     }
 
     static void fill(T *at, size_t count) {
