@@ -48,12 +48,10 @@ static int64_t largest(const float *values, int64_t count) {
     return best;
 }
 
-int predict_rows(const predictor *p, int64_t rows) {
-    if (rows == 0) return CLI_OK;
-    dk_status status = dk_predict(p->net, p->x, rows, p->y);
-    if (status) return cli_fail(CLI_AT_DATA, status);
-    for (int64_t i = 0; i < rows; ++i) {
-        const float *y = p->y + i * p->outputs;
+/* What was predicted, values [rows, n_L], a line a row. */
+static void write_rows(const predictor *p, const float *values, int64_t rows) {
+    for (int64_t i = 0; i < rows && !ferror(p->out); ++i) {
+        const float *y = values + i * p->outputs;
         if (p->classes && !p->probabilities)
             write_class(p, largest(y, p->outputs));
         else
@@ -62,12 +60,31 @@ int predict_rows(const predictor *p, int64_t rows) {
                         (double)y[j]); /* 9 digits: the same float */
         fputc('\n', p->out);
     }
+}
+
+int predict_rows(const predictor *p, int64_t rows) {
+    if (rows == 0) return CLI_OK;
+    dk_status status = dk_predict(p->net, p->x, rows, p->y);
+    if (status) return cli_fail(CLI_AT_DATA, status);
+    write_rows(p, p->y, rows);
     return CLI_OK;
+}
+
+/* All rows at once, from the data's own type: a number that has no room in a float, such as a time
+ * in seconds since 1970, must be shifted and scaled before it becomes one. */
+static int predict_wide(const predictor *p, const dk_dataset *data, int64_t rows) {
+    float *y = cli_allocate((size_t)rows, (size_t)p->outputs * sizeof *y);
+    dk_status status = dk_predict_dataset(p->net, data, y);
+    if (!status) write_rows(p, y, rows);
+    free(y);
+    return status ? cli_fail(CLI_AT_DATA, status) : CLI_OK;
 }
 
 int predict_dataset(const predictor *p, const dk_dataset *data) {
     dk_dataset_info info;
     dk_status status = dk_dataset_describe(data, &info);
+    if (!status && info.x_type != DK_F32 && info.x_type != DK_U8)
+        return predict_wide(p, data, info.rows);
     for (int64_t first = 0; !status && first < info.rows; first += PREDICT_ROWS) {
         int64_t left = info.rows - first, rows = left < PREDICT_ROWS ? left : PREDICT_ROWS;
         status = dk_dataset_read(data, first, rows, p->x, NULL, NULL);
