@@ -3,11 +3,11 @@
  * replaced by renaming a new one over them, which leaves an open mapping whole. */
 #include "data/loader.h"
 
+#include "base/thread.h"
 #include "data/source.h"
 #include "data/view.h"
 #include "kernels/shuffle.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -258,7 +258,7 @@ dk_status dki_loader_begin(dki_loader *loader, bool shuffle, uint64_t seed, uint
     loader->finished = loader->stop = loader->holding = false;
     loader->status = DK_OK;
     loader->position = 0;
-    DKI_REQUIRE(pthread_create(&loader->thread, NULL, fill_chunks, loader) == 0, DK_E_MEMORY,
+    DKI_REQUIRE(dki_thread_start(&loader->thread, fill_chunks, loader), DK_E_MEMORY,
                 "no thread to read data ahead: the limit of threads or of memory is reached");
     loader->running = true;
     return DK_OK;

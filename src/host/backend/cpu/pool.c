@@ -1,7 +1,8 @@
 #include "backend/cpu/pool.h"
 
+#include "base/thread.h"
+
 #include <omp.h>
-#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 
@@ -89,7 +90,7 @@ static void wake_sleepers(dki_pool *pool) {
     pthread_mutex_unlock(&pool->lock);
 }
 
-/* Waits until *value is `wanted`; whoever is waited for may need this core. */
+/* Looks until the condition holds; whoever is waited for may need this core. */
 #define WAIT_UNTIL(condition)                                                                      \
     for (int looks_ = 0; !(condition); ++looks_) {                                                 \
         if (looks_ < LOOKS_BEFORE_YIELD)                                                           \
@@ -135,7 +136,7 @@ dk_status dki_pool_create(dki_pool **pool, const dk_allocator *allocator, int th
     pthread_cond_init(&made->wake, NULL);
     dk_status status = dki_new(allocator, &made->helpers, (size_t)threads, "the thread pool");
     while (!status && made->helper_count < threads - 1) {
-        if (pthread_create(&made->helpers[made->helper_count], NULL, helper_main, made))
+        if (!dki_thread_start(&made->helpers[made->helper_count], helper_main, made))
             status =
                 dki_fail(DK_E_MEMORY, "the system gives no more than %d threads; ask for fewer",
                          made->helper_count + 1);

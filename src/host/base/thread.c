@@ -1,0 +1,14 @@
+#include "base/thread.h"
+
+#include <signal.h>
+
+/* A thread inherits the mask of the one that starts it: blocked first, it never has a moment in
+ * which a signal could reach it. */
+bool dki_thread_start(pthread_t *thread, void *(*run)(void *), void *argument) {
+    sigset_t all, before;
+    sigfillset(&all);
+    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) return false;
+    bool started = pthread_create(thread, NULL, run, argument) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return started;
+}

@@ -1,0 +1,12 @@
+/* Threads of the library's own. */
+#ifndef DKI_THREAD_H
+#define DKI_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/** Starts a thread that takes no signals: a program's handlers run on the program's threads, whose
+ *  blocking calls they interrupt. False where the system gives no thread. */
+bool dki_thread_start(pthread_t *thread, void *(*run)(void *), void *argument);
+
+#endif
