@@ -18,16 +18,22 @@ static dk_status require_rows(const dk_session *session, int64_t rows) {
     return DK_OK;
 }
 
-static dk_status require_gradients(const dk_session *session) {
-    DKI_REQUIRE(session->shape.gradients, DK_E_STATE,
-                "an inference session has no gradients: create it with DK_SESSION_GRADIENTS");
+/* A trainer's session carries its step state: what ran here would change the next step. */
+static dk_status require_own(const dk_session *session) {
     DKI_REQUIRE(!session->fused, DK_E_STATE,
                 "a trainer's session is for reading: create one of your own");
     return DK_OK;
 }
 
+static dk_status require_gradients(const dk_session *session) {
+    DKI_REQUIRE(session->shape.gradients, DK_E_STATE,
+                "an inference session has no gradients: create it with DK_SESSION_GRADIENTS");
+    return require_own(session);
+}
+
 dk_status dk_session_dropout(dk_session *session, bool on, uint64_t seed, uint64_t tick) {
     DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_session_dropout: session is NULL");
+    DKI_TRY(require_own(session));
     dki_backend *backend = session->net->context->backend;
     dki_step_state *state = session->tensors.state;
     session->dropout = on;
@@ -37,6 +43,7 @@ dk_status dk_session_dropout(dk_session *session, bool on, uint64_t seed, uint64
 
 dk_status dk_session_forward(dk_session *session, const float *x, int64_t rows, float *y) {
     DKI_REQUIRE(session && x, DK_E_ARGUMENT, "dk_session_forward: a NULL argument");
+    DKI_TRY(require_own(session));
     DKI_TRY(require_rows(session, rows));
     dki_backend *backend = session->net->context->backend;
     dki_matrix input = dki_rows(session->tensors.a[0], rows);
