@@ -171,6 +171,9 @@ dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
             add_regression(evaluator, metrics->samples, loaded.rows, outputs);
         metrics->samples += loaded.rows;
     }
+    DKI_REQUIRE(weight > 0.0, DK_E_DATA,
+                "the sample weights of %s are all 0: there is no mean loss",
+                evaluator->dataset->storage->name);
     DKI_TRY(dki_state_loss(session, &loss));
     metrics->loss = loss / dki_normaliser(net, weight);
     if (classes)
