@@ -182,8 +182,8 @@ static dk_status run(dki_check *c) {
 
 static dk_status open_check(dki_check *c, dk_context *context, const dk_net_desc *desc,
                             const dk_train_options *options) {
-    dk_train_options kept = DK_TRAIN_OPTIONS_INIT;
-    if (options) kept = *options;
+    dk_train_options kept;
+    DKI_TRY(dki_train_options_resolve(options, &kept));
     kept.keep = DK_KEEP_ALL;
     if (kept.total_steps == 0) kept.schedule = DK_SCHEDULE_CONSTANT;
     DKI_TRY(dk_net_create(&c->net, context, desc));
