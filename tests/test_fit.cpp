@@ -390,6 +390,44 @@ TEST_F(Fit, EachFitHasASchedulesLengthOfItsOwnUnlessOneIsGiven) {
     }
 }
 
+// A fit that is cut in two sees the same orders of samples, so it ends in the same bits.
+TEST_F(Fit, TwoFitsOfOneEpochAreOneFitOfTwo) {
+    support::Dataset train = support::synth(context.get(), "synth:spirals", 90);
+    auto run = [&](int fits, int64_t each) {
+        support::Net net = support::net_for(train.get(), {8});
+        dk_train_options options = batches(16);
+        options.schedule = DK_SCHEDULE_CONSTANT;
+        options.warmup = 0;
+        support::Trainer trainer = support::trainer(net.get(), options);
+        dk_fit_options fit = epochs(each);
+        for (int i = 0; i < fits; ++i)
+            EXPECT_EQ(dk_trainer_fit(trainer.get(), train.get(), nullptr, &fit, nullptr), DK_OK)
+                << dk_error_text();
+        return support::parameter_bits(net.get());
+    };
+    EXPECT_EQ(run(2, 1), run(1, 2));
+}
+
+// A schedule laid over a fit ends with it: later steps aren't taken at its last rate, which is 0.
+TEST_F(Fit, AStepAfterAFitStillLearns) {
+    support::Dataset train = support::synth(context.get(), "synth:spirals", 40);
+    support::Net net = support::net_for(train.get(), {4});
+    dk_train_options options = batches(10);
+    options.warmup = 0;
+    support::Trainer trainer = support::trainer(net.get(), options);
+    dk_fit_options fit = epochs(1);
+    ASSERT_EQ(dk_trainer_fit(trainer.get(), train.get(), nullptr, &fit, nullptr), DK_OK);
+    std::vector<uint32_t> before = support::parameter_bits(net.get());
+    const float x[] = {1, -1};
+    const int32_t label = 0;
+    dk_batch batch = DK_BATCH_INIT;
+    batch.rows = 1;
+    batch.x = x;
+    batch.labels = &label;
+    ASSERT_EQ(dk_trainer_step(trainer.get(), &batch, nullptr), DK_OK) << dk_error_text();
+    EXPECT_NE(support::parameter_bits(net.get()), before);
+}
+
 // ---- failures ----------------------------------------------------------------------------------
 
 TEST_F(Fit, DivergenceNamesEpochStepAndLayer) {

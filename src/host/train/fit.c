@@ -69,7 +69,7 @@ static dk_status train_epoch(fit_run *fit, int64_t epoch) {
     fit->result.valid_loss = NAN; /* of the network as it is: that one is about to change */
     trainer->loss_sum = 0.0;
     trainer->loss_count = 0;
-    DKI_TRY(dki_loader_begin(fit->loader, true, trainer->options.seed, (uint64_t)epoch));
+    DKI_TRY(dki_loader_begin(fit->loader, true, trainer->options.seed, ++trainer->epochs));
     for (;;) {
         dki_loaded loaded;
         DKI_TRY(dki_loader_next(fit->loader, &loaded));
@@ -210,6 +210,8 @@ dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_
     dk_status status = start(&fit, train, valid);
     if (!status) status = run_epochs(&fit);
     if (status == DK_E_NONFINITE && fit.progress.epoch) status = diagnose(&fit);
+    /* A schedule that was laid over this fit ends with it. */
+    if (trainer->options.total_steps == 0) trainer->total_steps = 0;
     fit.result.seconds = now() - fit.began;
     dki_release(&trainer->net->context->allocator, fit.best);
     dki_evaluator_destroy(fit.evaluator);

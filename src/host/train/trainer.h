@@ -22,6 +22,7 @@ struct dk_trainer {
     dki_optimization optimization;
     int64_t total_steps; /* S of the schedule; 0 = open-ended */
     int64_t first_step;  /* the step the schedule counts from */
+    uint64_t epochs;     /* epochs begun, in every fit: what the order of samples follows from */
     uint64_t ticks;      /* steps begun */
     uint64_t collected;  /* steps whose loss has been read */
     double loss_sum;     /* of the steps collected since somebody last set it to 0 */
