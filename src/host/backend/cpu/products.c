@@ -30,11 +30,10 @@ typedef struct {
 } product_job;
 
 static product_job job_of(dki_cpu *cpu, dki_bare_product product, const void *op) {
-    int64_t depth = product.kind == DKI_PRODUCT_PARAMS ? product.a.rows : product.a.cols;
     return (product_job){.cpu = cpu,
                          .product = product,
                          .grid =
-                             dki_grid_make(product.kind, product.out.rows, product.out.cols, depth),
+                             dki_grid_make(product.out.rows, product.out.cols, cpu->small_products),
                          .op = op,
                          .finite = true};
 }

@@ -3,6 +3,8 @@
 #include <cblas.h>
 #include <strings.h>
 
+enum { ENOUGH_TILES = 16 };
+
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
 }
@@ -16,13 +18,24 @@ static int64_t even_cut(int64_t length, int64_t wanted) {
     return min(length, ceil_div(ceil_div(length, pieces), 32) * 32);
 }
 
-dki_grid dki_grid_make(dki_product_kind kind, int64_t rows, int64_t cols, int64_t depth) {
-    (void)kind;
-    (void)depth;
-    int64_t tile_rows = even_cut(rows, 256);
+/* Tiles that keep their operands in a core's cache; smaller ones until there are enough of them for
+ * some threads to share, but not so small that the products slow down. Packing pays off over more
+ * work than multiplying in place. */
+dki_grid dki_grid_make(int64_t rows, int64_t cols, bool small) {
+    int64_t wanted_rows = small ? 64 : 256, wanted_cols = small ? 128 : 512;
+    const int64_t least_rows = small ? 32 : 64, least_cols = small ? 64 : 128;
+    while (ceil_div(rows, wanted_rows) * ceil_div(cols, wanted_cols) < ENOUGH_TILES) {
+        bool rows_left = wanted_rows > least_rows, cols_left = wanted_cols > least_cols;
+        if (cols_left && (!rows_left || min(cols, wanted_cols) > min(rows, wanted_rows)))
+            wanted_cols /= 2;
+        else if (rows_left)
+            wanted_rows /= 2;
+        else
+            break;
+    }
+    int64_t tile_rows = even_cut(rows, wanted_rows), tile_cols = even_cut(cols, wanted_cols);
     if (ceil_div(rows, tile_rows) > DKI_MAX_ROW_TILES)
         tile_rows = ceil_div(ceil_div(rows, DKI_MAX_ROW_TILES), 32) * 32;
-    int64_t tile_cols = even_cut(cols, 1024);
     return (dki_grid){.rows = rows,
                       .cols = cols,
                       .tile_rows = tile_rows,

@@ -24,7 +24,8 @@ typedef struct dki_tile {
     int64_t row_tile;   /* which tile of rows */
 } dki_tile;
 
-dki_grid dki_grid_make(dki_product_kind kind, int64_t rows, int64_t cols, int64_t depth);
+/** `small`: see dki_small_products. */
+dki_grid dki_grid_make(int64_t rows, int64_t cols, bool small);
 
 static inline int64_t dki_grid_tiles(const dki_grid *grid) {
     return grid->row_tiles * grid->col_tiles;
