@@ -53,27 +53,29 @@ static void print_line(const char *text) {
     fputc('\n', stderr);
 }
 
+static void print_formatted(const char *format, va_list arguments) {
+    char text[2048];
+    vsnprintf(text, sizeof text, format, arguments);
+    print_line(text);
+}
+
 int cli_fail(cli_stage stage, dk_status status) {
     print_line(dk_error_text());
     return cli_exit_code(stage, status);
 }
 
 void cli_error(const char *format, ...) {
-    char text[2048];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    print_formatted(format, arguments);
     va_end(arguments);
-    print_line(text);
 }
 
 _Noreturn void cli_usage(const char *format, ...) {
-    char text[2048];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    print_formatted(format, arguments);
     va_end(arguments);
-    print_line(text);
     fprintf(stderr, "Try `deltak %s%s--help'.\n", current_command ? current_command : "",
             current_command ? " " : "");
     exit(CLI_USAGE);
