@@ -27,7 +27,8 @@ static dk_status check_optimizer(const dk_train_options *o) {
                 (int)o->optimizer);
     DKI_REQUIRE(o->decay >= DK_DECAY_AUTO && o->decay <= DK_DECAY_DECOUPLED, DK_E_ARGUMENT,
                 "unknown kind of decay %d", (int)o->decay);
-    DKI_REQUIRE(o->lr > 0.0 && isfinite(o->lr), DK_E_ARGUMENT, "lr = %g must be above 0", o->lr);
+    DKI_REQUIRE((float)o->lr > 0.0f && isfinite((float)o->lr), DK_E_ARGUMENT,
+                "lr = %g must be above 0, and a number that fp32 holds", o->lr);
     DKI_TRY(in_range("beta1", o->beta1, 0.0, 1.0, true));
     DKI_TRY(in_range("beta2", o->beta2, 0.0, 1.0, true));
     DKI_TRY(in_range("epsilon", o->epsilon, 0.0, 1.0, false));
