@@ -3,12 +3,12 @@
 # no network used, if all are there.
 #
 #     scripts/setup-debian.sh        what `make test` and `make demo` need
-#     scripts/setup-debian.sh ci     also the compilers and checkers of .ci/run
+#     scripts/setup-debian.sh ci     also the compilers, checkers and locale of .ci/run
 set -eu
 
 packages="cmake gcc g++ make pkg-config libopenblas-openmp-dev libjansson-dev zlib1g-dev libgtest-dev"
 if [ "${1:-}" = ci ]; then
-    packages="$packages git clang clang-format libomp-dev"
+    packages="$packages git clang clang-format libomp-dev locales"
 fi
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
