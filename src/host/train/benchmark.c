@@ -220,8 +220,8 @@ static dk_status summarise(benchmark *b, size_t count, dk_bench_result *result) 
 
 static dk_status open_benchmark(benchmark *b, dk_context *context, const dk_net_desc *desc,
                                 const dk_train_options *options) {
-    dk_train_options o = DK_TRAIN_OPTIONS_INIT;
-    if (options) o = *options;
+    dk_train_options o;
+    DKI_TRY(dki_train_options_resolve(options, &o));
     if (o.total_steps == 0) o.schedule = DK_SCHEDULE_CONSTANT;
     if (o.warmup < 1.0) o.warmup = 0.0;
     o.accumulate = 1;
