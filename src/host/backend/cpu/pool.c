@@ -5,6 +5,7 @@
 #include <omp.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <unistd.h>
 
 /* How often a helper looks for a new job before it goes to sleep: tens of microseconds. */
 enum { LOOKS = 4000, LOOKS_BEFORE_YIELD = 200 };
@@ -13,6 +14,7 @@ struct dki_pool {
     const dk_allocator *allocator;
     pthread_t *helpers;
     int helper_count;
+    pid_t process;          /* where the helpers live: a fork has none of them */
     pthread_mutex_t caller; /* held by the thread whose job is running */
 
     /* The job. Written by the caller while it is closed and no helper is inside. */
@@ -114,10 +116,14 @@ static void run_shared(dki_pool *pool, dki_piece piece, void *job, int64_t piece
     WAIT_UNTIL(atomic_load(&pool->inside) == 0)
 }
 
+static bool has_helpers(const dki_pool *pool) {
+    return pool->helper_count > 0 && getpid() == pool->process;
+}
+
 void dki_pool_run(dki_pool *pool, dki_piece piece, void *job, int64_t pieces) {
     int threads = omp_get_max_threads();
     omp_set_num_threads(1);
-    if (pieces > 1 && pool->helper_count > 0 && pthread_mutex_trylock(&pool->caller) == 0) {
+    if (pieces > 1 && has_helpers(pool) && pthread_mutex_trylock(&pool->caller) == 0) {
         run_shared(pool, piece, job, pieces);
         pthread_mutex_unlock(&pool->caller);
     } else {
@@ -126,11 +132,23 @@ void dki_pool_run(dki_pool *pool, dki_piece piece, void *job, int64_t pieces) {
     omp_set_num_threads(threads);
 }
 
+static void end_helpers(dki_pool *pool) {
+    atomic_store(&pool->ending, true);
+    pthread_mutex_lock(&pool->lock);
+    pthread_cond_broadcast(&pool->wake);
+    pthread_mutex_unlock(&pool->lock);
+    for (int i = 0; i < pool->helper_count; ++i) pthread_join(pool->helpers[i], NULL);
+    pthread_cond_destroy(&pool->wake);
+    pthread_mutex_destroy(&pool->lock);
+    pthread_mutex_destroy(&pool->caller);
+}
+
 dk_status dki_pool_create(dki_pool **pool, const dk_allocator *allocator, int threads) {
     *pool = NULL;
     dki_pool *made = NULL;
     DKI_TRY(dki_new(allocator, &made, 1, "the thread pool"));
     made->allocator = allocator;
+    made->process = getpid();
     pthread_mutex_init(&made->caller, NULL);
     pthread_mutex_init(&made->lock, NULL);
     pthread_cond_init(&made->wake, NULL);
@@ -152,14 +170,8 @@ dk_status dki_pool_create(dki_pool **pool, const dk_allocator *allocator, int th
 
 void dki_pool_destroy(dki_pool *pool) {
     if (!pool) return;
-    atomic_store(&pool->ending, true);
-    pthread_mutex_lock(&pool->lock);
-    pthread_cond_broadcast(&pool->wake);
-    pthread_mutex_unlock(&pool->lock);
-    for (int i = 0; i < pool->helper_count; ++i) pthread_join(pool->helpers[i], NULL);
-    pthread_cond_destroy(&pool->wake);
-    pthread_mutex_destroy(&pool->lock);
-    pthread_mutex_destroy(&pool->caller);
+    /* In a fork there is nobody to wait for, and whoever held or waited for these never lets go. */
+    if (getpid() == pool->process) end_helpers(pool);
     dki_release(pool->allocator, pool->helpers);
     dki_release(pool->allocator, pool);
 }
