@@ -129,7 +129,7 @@ static dk_status load_parsed(dk_net **net, dk_context *context, const dki_safete
     DKI_TRY(dki_model_json_parse(&json, &context->allocator, text, &desc));
     dk_status status = check_tensors(file, &desc);
     dk_net *made = NULL;
-    if (!status) status = dk_net_create(&made, context, &desc);
+    if (!status) status = dki_net_make(&made, context, &desc);
     if (!status) status = dki_model_json_apply(json, made);
     dki_model_json_release(json);
     for (size_t k = 1; !status && k <= made->desc.layer_count; ++k) {

@@ -47,8 +47,7 @@ static dk_status allocate_device(dk_net *net) {
     return ops->upload(backend, net->device_class_weights, net->class_weights, weights);
 }
 
-dk_status dk_net_create(dk_net **net, dk_context *context, const dk_net_desc *desc) {
-    DKI_REQUIRE(net && context, DK_E_ARGUMENT, "dk_net_create: a NULL argument");
+dk_status dki_net_make(dk_net **net, dk_context *context, const dk_net_desc *desc) {
     *net = NULL;
     DKI_TRY(dk_net_validate(desc));
     dk_net *made = NULL;
@@ -60,11 +59,23 @@ dk_status dk_net_create(dk_net **net, dk_context *context, const dk_net_desc *de
     DKI_TRY_OUT(dki_layout_make(&made->layout, made->layout.places, desc->inputs, made->layers,
                                 desc->layer_count, 1));
     DKI_TRY_OUT(allocate_device(made));
-    DKI_TRY_OUT(dki_net_initialise(made));
     *net = made;
     return DK_OK;
 out:
     dk_net_destroy(made);
+    return status;
+}
+
+dk_status dk_net_create(dk_net **net, dk_context *context, const dk_net_desc *desc) {
+    DKI_REQUIRE(net && context, DK_E_ARGUMENT, "dk_net_create: a NULL argument");
+    *net = NULL;
+    dk_net *made = NULL;
+    DKI_TRY(dki_net_make(&made, context, desc));
+    dk_status status = dki_net_initialise(made);
+    if (status)
+        dk_net_destroy(made);
+    else
+        *net = made;
     return status;
 }
 

@@ -29,6 +29,9 @@ struct dk_net {
 
 dk_net *dki_net_hold(const dk_net *net);
 
+/** dk_net_create without the initial weights: every parameter is 0. */
+dk_status dki_net_make(dk_net **net, dk_context *context, const dk_net_desc *desc);
+
 static inline int64_t dki_net_outputs(const dk_net *net) {
     return net->layers[net->desc.layer_count - 1].width;
 }
