@@ -337,7 +337,7 @@ TEST(Predict, NamesRowAndColumnOfWhatIsNotFinite) {
     for (float bad : {std::nanf(""), INFINITY, -INFINITY}) {
         x[3 * 1999 + 1] = bad;
         EXPECT_EQ(dk_predict(net.get(), x.data(), 2000, y.data()), DK_E_NONFINITE);
-        support::expect_error_names("row 1999, column 1");
+        support::expect_error_names("feature 1 of row 1999");
     }
     x.assign(x.size(), 3e38f); // finite, but the sum isn't
     const float w[6] = {1, 1, 1, 0, 0, 0};

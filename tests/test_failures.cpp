@@ -120,13 +120,13 @@ TEST_F(Failures, OfPreprocessingKeepTheOldOne) {
     auto values = [&] {
         dk_preprocessing p;
         EXPECT_EQ(dk_net_preprocessing(net.get(), &p), DK_OK);
-        std::vector<float> all(p.feature_shift, p.feature_shift + 2);
+        std::vector<double> all(p.feature_shift, p.feature_shift + 2);
         all.insert(all.end(), p.feature_scale, p.feature_scale + 2);
         all.insert(all.end(), p.target_shift, p.target_shift + 3);
         all.insert(all.end(), p.target_scale, p.target_scale + 3);
         return all;
     };
-    std::vector<float> before = values();
+    std::vector<double> before = values();
     fails_cleanly(allocator, "dk_net_learn_preprocessing", [&] {
         dk_status status = dk_net_learn_preprocessing(net.get(), others.get());
         EXPECT_EQ(values() == before, status != DK_OK);

@@ -101,10 +101,10 @@ void expect_same_layer(const dk_layer &a, const dk_layer &b) {
     EXPECT_EQ(a.frozen, b.frozen);
 }
 
-void expect_same_values(const float *a, const float *b, int64_t count) {
+template <class T> void expect_same_values(const T *a, const T *b, int64_t count) {
     ASSERT_EQ(a == nullptr, b == nullptr);
     if (a) {
-        EXPECT_EQ(std::memcmp(a, b, static_cast<size_t>(count) * sizeof(float)), 0);
+        EXPECT_EQ(std::memcmp(a, b, static_cast<size_t>(count) * sizeof(T)), 0);
     }
 }
 

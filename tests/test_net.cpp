@@ -471,22 +471,49 @@ TEST(NetPreprocessing, StandardisesByMeanAndPopulationDeviation) {
     support::Net net = support::net_for(data.get(), {});
     dk_preprocessing p;
     ASSERT_EQ(dk_net_preprocessing(net.get(), &p), DK_OK);
-    auto check = [](const std::vector<float> &values, size_t column, float shift, float scale) {
+    auto check = [](const std::vector<float> &values, size_t column, double shift, float scale) {
         double mean = 0, square = 0;
         for (size_t i = 0; i < 101; ++i) mean += values[2 * i + column] / 101.0;
         for (size_t i = 0; i < 101; ++i)
             square += (values[2 * i + column] - mean) * (values[2 * i + column] - mean) / 101.0;
         // the two double sums differ by 101·2⁻⁵² at most, which can move a rounding to fp32 by one
         // ulp; this allows four
-        EXPECT_FLOAT_EQ(shift, static_cast<float>(mean));
+        EXPECT_FLOAT_EQ(static_cast<float>(shift), static_cast<float>(mean));
         EXPECT_FLOAT_EQ(scale, static_cast<float>(1 / std::sqrt(square)));
     };
     check(arrays.x, 0, p.feature_shift[0], p.feature_scale[0]);
-    EXPECT_EQ(p.feature_shift[1], 5.0f);
+    EXPECT_EQ(p.feature_shift[1], 5.0);
     EXPECT_EQ(p.feature_scale[1], 1.0f);
     for (size_t j = 0; j < 2; ++j) check(arrays.targets, j, p.target_shift[j], p.target_scale[j]);
     EXPECT_EQ(dk_net_preprocessing(nullptr, &p), DK_E_ARGUMENT);
     EXPECT_EQ(dk_net_preprocessing(net.get(), nullptr), DK_E_ARGUMENT);
+}
+
+// A column far from 0 and close together, such as seconds since 1970: fp32 can't hold its mean (it
+// is off by up to 64 here, ten times the deviation), so the shift must stay a double all the way.
+TEST(Preprocessing, AFarColumnIsCentred) {
+    support::Context context = support::cpu();
+    std::vector<double> x;
+    for (int i = 0; i < 100; ++i) x.push_back(1.7e9 + i % 20);
+    std::vector<int32_t> labels(100);
+    for (int i = 0; i < 100; ++i) labels[i] = i % 20 >= 10;
+    dk_arrays arrays = DK_ARRAYS_INIT;
+    arrays.rows = 100;
+    arrays.features = 1;
+    arrays.x = x.data();
+    arrays.x_type = DK_F64;
+    arrays.labels = labels.data();
+    arrays.classes = 2;
+    dk_dataset *data = nullptr;
+    ASSERT_EQ(dk_dataset_from_arrays(&data, context.get(), &arrays), DK_OK) << dk_error_text();
+    // One linear layer with W = (1, −1): the outputs are the standardised column and its negative.
+    support::Net net = support::net_for(data, {});
+    const float w[] = {1, -1};
+    ASSERT_EQ(dk_net_set(net.get(), DK_WEIGHT, 1, w, 2), DK_OK);
+    dk_metrics metrics;
+    ASSERT_EQ(dk_evaluate(net.get(), data, 0, &metrics), DK_OK) << dk_error_text();
+    EXPECT_EQ(metrics.accuracy, 0.0); // every x below the mean is class 0, whose logit is negative
+    dk_dataset_destroy(data);
 }
 
 TEST(NetPreprocessing, DividesImagesBy255) {
@@ -507,7 +534,7 @@ TEST(NetPreprocessing, DividesImagesBy255) {
     dk_preprocessing p;
     ASSERT_EQ(dk_net_preprocessing(net.get(), &p), DK_OK);
     for (int j = 0; j < 3; ++j) {
-        EXPECT_EQ(p.feature_shift[j], 0.0f);
+        EXPECT_EQ(p.feature_shift[j], 0.0);
         EXPECT_EQ(p.feature_scale[j], 1.0f / 255);
     }
     EXPECT_EQ(p.target_scale, nullptr);

@@ -23,12 +23,18 @@ struct Gather {
 };
 
 // The element as the header defines it: f64 (and the integers that fp32 doesn't hold) in double.
-template <class T> float gathered(T value, float shift, float scale, bool scaled) {
+template <class T> float gathered(T value, double shift, float scale, bool scaled) {
     if (!scaled) return static_cast<float>(value);
     if (std::is_same<T, float>::value || std::is_same<T, uint8_t>::value)
-        return (static_cast<float>(value) - shift) * scale;
-    return static_cast<float>((static_cast<double>(value) - static_cast<double>(shift)) *
-                              static_cast<double>(scale));
+        return (static_cast<float>(value) - static_cast<float>(shift)) * scale;
+    return static_cast<float>((static_cast<double>(value) - shift) * static_cast<double>(scale));
+}
+
+// Doubles that aren't floats: a shift that is rounded on the way shows.
+std::vector<double> beyond_floats(const Floats &values) {
+    std::vector<double> result;
+    for (float value : values) result.push_back(static_cast<double>(value) * (1 + 0x1p-30));
+    return result;
 }
 
 template <class T> T any_value(Random &random);
@@ -53,8 +59,9 @@ void check_gather(Device &device, Random &random, dk_dtype type, const Gather &c
     std::vector<T> features(static_cast<size_t>(c.all * c.cols));
     for (T &value : features) value = any_value<T>(random);
     const int64_t row_stride = c.column_major ? 1 : c.cols, col_stride = c.column_major ? c.all : 1;
-    const Floats shift = random.normal(c.cols), scale = random.normal(c.cols);
-    const Floats target_shift = random.normal(c.targets), target_scale = random.normal(c.targets);
+    const std::vector<double> shift = beyond_floats(random.normal(c.cols)),
+                              target_shift = beyond_floats(random.normal(c.targets));
+    const Floats scale = random.normal(c.cols), target_scale = random.normal(c.targets);
     const Floats targets = random.normal(c.all * c.targets), weights = random.normal(c.all);
     std::vector<int64_t> order;
     std::vector<int32_t> labels;
@@ -64,8 +71,8 @@ void check_gather(Device &device, Random &random, dk_dtype type, const Gather &c
     }
 
     Array<T> device_features(device, features);
-    Array<float> device_shift(device, shift), device_scale(device, scale);
-    Array<float> device_target_shift(device, target_shift), device_targets(device, targets),
+    Array<double> device_shift(device, shift), device_target_shift(device, target_shift);
+    Array<float> device_scale(device, scale), device_targets(device, targets),
         device_target_scale(device, target_scale), device_weights(device, weights);
     Array<int64_t> device_order(device, order);
     Array<int32_t> device_labels(device, labels);
@@ -115,8 +122,8 @@ void check_gather(Device &device, Random &random, dk_dtype type, const Gather &c
         for (size_t j = 0; j < target_shift.size(); ++j)
             expected_targets.push_back(
                 c.labelled ? -1.0f
-                           : gathered(targets[from * target_shift.size() + j], target_shift[j],
-                                      target_scale[j], c.target_scaled));
+                           : gathered(static_cast<double>(targets[from * target_shift.size() + j]),
+                                      target_shift[j], target_scale[j], c.target_scaled));
     }
     EXPECT_TRUE(same_bits(x.read(), expected));
     EXPECT_EQ(labels_out.read(), expected_labels);

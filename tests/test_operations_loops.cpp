@@ -206,7 +206,7 @@ namespace {
 
 template <class T>
 Floats gathered_by(const dki_loops &loops, dk_dtype type, const std::vector<T> &features,
-                   int64_t rows, int64_t cols, bool transposed, const Floats *shift,
+                   int64_t rows, int64_t cols, bool transposed, const std::vector<double> *shift,
                    const Floats *scale) {
     Floats x(static_cast<size_t>(rows * cols));
     dki_gather source{};
@@ -228,8 +228,10 @@ TEST(Loops, GatherGivesTheSameBits) {
     for (const Shape &s : shapes)
         for (int variant = 0; variant < 4; ++variant) {
             const size_t count = static_cast<size_t>(s.rows * s.cols);
-            const Floats shift = random.normal(s.cols), scale = random.normal(s.cols);
-            const Floats *by = variant % 2 ? &shift : nullptr, *times = by ? &scale : nullptr;
+            const Floats shifts = random.normal(s.cols), scale = random.normal(s.cols);
+            const std::vector<double> shift(shifts.begin(), shifts.end());
+            const std::vector<double> *by = variant % 2 ? &shift : nullptr;
+            const Floats *times = by ? &scale : nullptr;
             const Floats f32 = random.normal(s.rows * s.cols);
             Doubles f64;
             std::vector<uint8_t> u8;

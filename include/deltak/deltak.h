@@ -469,13 +469,14 @@ DK_API dk_status dk_net_freeze(dk_net *net, size_t layer, bool frozen);
  *  DK_E_SHAPE (widths), DK_E_STATE (a data set without labels), DK_E_MEMORY. */
 DK_API dk_status dk_net_learn_preprocessing(dk_net *net, const dk_dataset *train);
 
-/** The preprocessing: x′ = (x − shift)·scale. Each pointer is NULL where there is none, else
+/** The preprocessing: x′ = (x − shift)·scale; shifts are doubles, since a column such as seconds
+ * since 1970 may lie far from 0 and close together. Each pointer is NULL where there is none, else
  *  borrowed until the preprocessing is learnt anew. feature_* [n_0], target_* [n_L]. */
 typedef struct dk_preprocessing {
-    const float *feature_shift;
+    const double *feature_shift;
     const float *feature_scale;
-    const float *target_shift; /**< μ of each target */
-    const float *target_scale; /**< 1/σ of each target */
+    const double *target_shift; /**< μ of each target */
+    const float *target_scale;  /**< 1/σ of each target */
 } dk_preprocessing;
 
 DK_API dk_status dk_net_preprocessing(const dk_net *net, dk_preprocessing *preprocessing);

@@ -128,12 +128,11 @@ int cli_predict(int argc, char **argv) {
         code = CLI_USAGE;
         goto out;
     }
-    p.x = cli_allocate(PREDICT_ROWS * sizeof(float), (size_t)p.inputs);
-    p.y = cli_allocate(PREDICT_ROWS * sizeof(float), (size_t)p.outputs);
+    p.context = context;
+    p.x = cli_allocate(PREDICT_ROWS * sizeof *p.x, (size_t)p.inputs);
     code = predict(&choices, context, &p);
 out:
     free(p.x);
-    free(p.y);
     dk_net_destroy(net);
     dk_context_destroy(context);
     return code;

@@ -10,13 +10,13 @@ enum { PREDICT_ROWS = 256 /* that go through the network at a time */ };
 
 /** A network that predicts rows and writes them. */
 typedef struct predictor {
+    dk_context *context;
     const dk_net *net;
     int64_t inputs, outputs;
     bool classes;       /* write class names, else numbers */
     bool probabilities; /* write a class's probability a column */
     FILE *out;
-    float *x; /* [PREDICT_ROWS, inputs] */
-    float *y; /* [PREDICT_ROWS, outputs] */
+    double *x; /* [PREDICT_ROWS, inputs]: a time in seconds since 1970 has no room in a float */
 } predictor;
 
 /** Writes the header, where there is one. */

@@ -62,43 +62,36 @@ static void write_rows(const predictor *p, const float *values, int64_t rows) {
     }
 }
 
-int predict_rows(const predictor *p, int64_t rows) {
-    if (rows == 0) return CLI_OK;
-    dk_status status = dk_predict(p->net, p->x, rows, p->y);
+int predict_dataset(const predictor *p, const dk_dataset *data) {
+    dk_dataset_info info;
+    dk_status status = dk_dataset_describe(data, &info);
     if (status) return cli_fail(CLI_AT_DATA, status);
-    write_rows(p, p->y, rows);
-    return CLI_OK;
-}
-
-/* All rows at once, from the data's own type: a number that has no room in a float, such as a time
- * in seconds since 1970, must be shifted and scaled before it becomes one. */
-static int predict_wide(const predictor *p, const dk_dataset *data, int64_t rows) {
-    float *y = cli_allocate((size_t)rows, (size_t)p->outputs * sizeof *y);
-    dk_status status = dk_predict_dataset(p->net, data, y);
-    if (!status) write_rows(p, y, rows);
+    float *y = cli_allocate((size_t)info.rows, (size_t)p->outputs * sizeof *y);
+    status = dk_predict_dataset(p->net, data, y);
+    if (!status) write_rows(p, y, info.rows);
     free(y);
     return status ? cli_fail(CLI_AT_DATA, status) : CLI_OK;
 }
 
-int predict_dataset(const predictor *p, const dk_dataset *data) {
-    dk_dataset_info info;
-    dk_status status = dk_dataset_describe(data, &info);
-    if (!status && info.x_type != DK_F32 && info.x_type != DK_U8)
-        return predict_wide(p, data, info.rows);
-    for (int64_t first = 0; !status && first < info.rows; first += PREDICT_ROWS) {
-        int64_t left = info.rows - first, rows = left < PREDICT_ROWS ? left : PREDICT_ROWS;
-        status = dk_dataset_read(data, first, rows, p->x, NULL, NULL);
-        if (status) break;
-        int code = predict_rows(p, rows);
-        if (code) return code;
-        if (ferror(p->out)) break; /* told of when the output is finished */
-    }
-    return status ? cli_fail(CLI_AT_DATA, status) : CLI_OK;
+/* As a data set of doubles, which are shifted and scaled before they become floats. */
+int predict_rows(const predictor *p, int64_t rows) {
+    if (rows == 0) return CLI_OK;
+    dk_arrays arrays = DK_ARRAYS_INIT;
+    arrays.rows = rows;
+    arrays.features = p->inputs;
+    arrays.x = p->x;
+    arrays.x_type = DK_F64;
+    dk_dataset *data = NULL;
+    dk_status status = dk_dataset_from_arrays(&data, p->context, &arrays);
+    if (status) return cli_fail(CLI_AT_DATA, status);
+    int code = predict_dataset(p, data);
+    dk_dataset_destroy(data);
+    return code;
 }
 
 /* The line as a row of features; an error line says what isn't one. */
 static bool parse_row(const predictor *p, char *line, size_t length, const char *name, long number,
-                      float *row) {
+                      double *row) {
     if (memchr(line, 0, length)) {
         cli_error("%s, line %ld: holds a zero byte: this isn't CSV", name, number);
         return false;
@@ -118,7 +111,7 @@ static bool parse_row(const predictor *p, char *line, size_t length, const char 
                           field + skip, number == 1 ? ": leave the header out" : "");
                 return false;
             }
-            row[column] = (float)value;
+            row[column] = value;
         }
         if (last) break;
         field += bytes + 1;
@@ -144,7 +137,7 @@ static int take_line(reader *r, char *line, size_t length) {
     ++r->line;
     if (length && line[length - 1] == '\r') line[--length] = 0;
     if (strspn(line, " \t") == length) return CLI_OK; /* blank */
-    float *row = r->p->x + r->rows * r->p->inputs;
+    double *row = r->p->x + r->rows * r->p->inputs;
     if (!parse_row(r->p, line, length, r->name, r->line, row)) {
         /* The rows before are good: they are answered first. */
         int code = predict_rows(r->p, r->rows);

@@ -135,15 +135,17 @@ typedef struct dki_linear_backward_params {
 typedef struct dki_gather {
     const void *features; /* device memory; element (i, j) at i·row_stride + j·col_stride */
     dk_dtype type;
-    int64_t row_stride, col_stride;           /* in elements */
-    const float *shift, *scale;               /* [n_0], or NULL: 0 and 1 */
-    const int64_t *order;                     /* row numbers; NULL = cursor + i itself */
-    int64_t order_rows;                       /* how many it holds */
-    dki_matrix x;                             /* [B, n_0], out */
-    const int32_t *labels_in;                 /* [all rows] or NULL */
-    const float *targets_in;                  /* [all rows, n_L] or NULL */
-    const float *target_shift, *target_scale; /* [n_L], or NULL: 0 and 1 */
-    const float *weights_in;                  /* [all rows] or NULL */
+    int64_t row_stride, col_stride; /* in elements */
+    const double *shift;            /* [n_0], or NULL: 0 and 1 */
+    const float *scale;
+    const int64_t *order;       /* row numbers; NULL = cursor + i itself */
+    int64_t order_rows;         /* how many it holds */
+    dki_matrix x;               /* [B, n_0], out */
+    const int32_t *labels_in;   /* [all rows] or NULL */
+    const float *targets_in;    /* [all rows, n_L] or NULL */
+    const double *target_shift; /* [n_L], or NULL: 0 and 1 */
+    const float *target_scale;
+    const float *weights_in; /* [all rows] or NULL */
     int64_t target_cols;
     int32_t *labels; /* [B], out */
     float *targets;  /* [B, n_L], out */

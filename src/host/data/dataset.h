@@ -57,7 +57,7 @@ dk_status dki_dataset_statistics(const dk_dataset *dataset, double *feature_mean
                                  double *feature_sigma, double *target_mean, double *target_sigma);
 
 /** Whether a labelled set has the widths, the task and the classes of a network; a text otherwise.
- *  DK_E_SHAPE, DK_E_STATE. model/create_for.c */
+ *  DK_E_SHAPE, DK_E_STATE. data/create_for.c */
 dk_status dki_dataset_fits(const dk_dataset *dataset, const dk_net *net);
 
 #endif

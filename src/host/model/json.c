@@ -10,11 +10,11 @@ enum { FORMAT = 1 };
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
-/* An array of floats; as doubles, whose 17 digits read back as the same float. NULL for NULL. */
-static json_t *float_array(const float *values, int64_t count) {
+/* An array of numbers, given as doubles or as floats; 17 digits read back as the same number. */
+static json_t *number_array(const double *doubles, const float *floats, int64_t count) {
     json_t *array = json_array();
     for (int64_t i = 0; array && i < count; ++i)
-        if (json_array_append_new(array, json_real((double)values[i]))) {
+        if (json_array_append_new(array, json_real(doubles ? doubles[i] : (double)floats[i]))) {
             json_decref(array);
             return NULL;
         }
@@ -23,8 +23,8 @@ static json_t *float_array(const float *values, int64_t count) {
 
 static json_t *scaling_object(const dki_scaling *scaling) {
     if (!scaling->shift) return json_null();
-    return json_pack("{s:o, s:o}", "shift", float_array(scaling->shift, scaling->count), "scale",
-                     float_array(scaling->scale, scaling->count));
+    return json_pack("{s:o, s:o}", "shift", number_array(scaling->shift, NULL, scaling->count),
+                     "scale", number_array(NULL, scaling->scale, scaling->count));
 }
 
 static json_t *layer_object(const dk_layer *layer) {
@@ -47,8 +47,9 @@ static json_t *layer_array(const dk_net_desc *desc) {
 
 static json_t *loss_object(const dk_net *net) {
     const dk_net_desc *desc = &net->desc;
-    json_t *weights =
-        desc->class_weights ? float_array(desc->class_weights, dki_net_outputs(net)) : json_null();
+    json_t *weights = desc->class_weights
+                          ? number_array(NULL, desc->class_weights, dki_net_outputs(net))
+                          : json_null();
     return json_pack("{s:s, s:f, s:f, s:o}", "kind", dk_loss_name(desc->loss), "huber_delta",
                      (double)desc->huber_delta, "label_smoothing", (double)desc->label_smoothing,
                      "class_weights", weights);
@@ -114,9 +115,9 @@ static dk_status get_text(const json_t *object, const char *key, const char **va
     return DK_OK;
 }
 
-/* `count` floats, allocated; a null gives NULL. */
-static dk_status get_floats(const dk_allocator *allocator, const json_t *object, const char *key,
-                            int64_t count, float **values) {
+/* `count` numbers within fp32's range, allocated; a null gives NULL. */
+static dk_status get_doubles(const dk_allocator *allocator, const json_t *object, const char *key,
+                             int64_t count, double **values) {
     *values = NULL;
     const json_t *array = json_object_get(object, key);
     if (json_is_null(array)) return DK_OK;
@@ -125,13 +126,27 @@ static dk_status get_floats(const dk_allocator *allocator, const json_t *object,
     DKI_TRY(dki_new(allocator, values, (size_t)count, "numbers of the model's description"));
     for (int64_t i = 0; i < count; ++i) {
         const json_t *number = json_array_get(array, (size_t)i);
-        (*values)[i] = (float)json_number_value(number);
-        if (json_is_number(number) && isfinite((*values)[i])) continue;
+        (*values)[i] = json_number_value(number);
+        if (json_is_number(number) && isfinite((float)(*values)[i])) continue;
         dki_release(allocator, *values);
         *values = NULL;
         return dki_fail(DK_E_MODEL, "\"%s\"[%lld] isn't a finite number", key, (long long)i);
     }
     return DK_OK;
+}
+
+/* The same, rounded to floats. */
+static dk_status get_floats(const dk_allocator *allocator, const json_t *object, const char *key,
+                            int64_t count, float **values) {
+    double *doubles = NULL;
+    *values = NULL;
+    DKI_TRY(get_doubles(allocator, object, key, count, &doubles));
+    dk_status status = DK_OK;
+    if (doubles)
+        status = dki_new(allocator, values, (size_t)count, "numbers of the model's description");
+    for (int64_t i = 0; *values && i < count; ++i) (*values)[i] = (float)doubles[i];
+    dki_release(allocator, doubles);
+    return status;
 }
 
 /* A name that one of the dk_*_parse functions knows; its complaint is the model's. */
@@ -238,8 +253,9 @@ static dk_status apply_scaling(const dki_model_json *json, dk_net *net, const ch
                                dki_scaling *scaling, int64_t count) {
     const json_t *object = json_object_get(json->root, key);
     if (json_is_null(object)) return DK_OK;
-    float *shift = NULL, *scale = NULL;
-    dk_status status = get_floats(json->allocator, object, "shift", count, &shift);
+    double *shift = NULL;
+    float *scale = NULL;
+    dk_status status = get_doubles(json->allocator, object, "shift", count, &shift);
     if (!status) status = get_floats(json->allocator, object, "scale", count, &scale);
     if (!status && (!shift || !scale)) status = dki_fail(DK_E_MODEL, "shift and scale are missing");
     for (int64_t j = 0; !status && j < count; ++j)

@@ -7,8 +7,10 @@
 
 /** x′ = (x − shift)·scale, on the host and (for the gather operation) on the device. */
 typedef struct dki_scaling {
-    float *shift, *scale;               /* [count] host, or NULL: none */
-    float *device_shift, *device_scale; /* the same on the device */
+    double *shift; /* [count] host, or NULL: none */
+    float *scale;
+    double *device_shift; /* the same on the device */
+    float *device_scale;
     int64_t count;
 } dki_scaling;
 
@@ -39,8 +41,16 @@ static inline int64_t dki_net_outputs(const dk_net *net) {
 /** Whether the last layer's outputs are logits of a classifier, by the loss. */
 bool dki_loss_is_classification(dk_loss loss);
 
+/** A scaling of `count` columns by copies of shift and scale, on the host and the device; empty on
+ *  failure. model/scaling.c */
+dk_status dki_scaling_make(dk_context *context, const double *shift, const float *scale,
+                           int64_t count, dki_scaling *scaling);
+void dki_scaling_drop(dk_context *context, dki_scaling *scaling);
+/** Lets the old one go and takes over what the new one owns. */
+void dki_scaling_replace(dk_context *context, dki_scaling *old, const dki_scaling *made);
+
 /** Replaces one scaling by copies of shift and scale [count]; NULL, NULL removes it. */
-dk_status dki_net_set_scaling(dk_net *net, dki_scaling *scaling, const float *shift,
+dk_status dki_net_set_scaling(dk_net *net, dki_scaling *scaling, const double *shift,
                               const float *scale, int64_t count);
 
 /** Replaces the class names by copies of names [n_L]; NULL removes them. */

@@ -132,8 +132,8 @@ static dk_status run_step(benchmark *b, double *ms) {
     return dki_trainer_collect(b->trainer, NULL);
 }
 
-/* One round: the step, then the floor by every method. In training a step follows a step, so one that
- * doesn't count goes first. */
+/* One round: the step, then the floor by every method. In training a step follows a step, so one
+ * that doesn't count goes first. */
 static dk_status run_round(benchmark *b, size_t round) {
     double unused = 0.0;
     DKI_TRY(run_step(b, &unused));

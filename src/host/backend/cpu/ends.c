@@ -30,7 +30,9 @@ static void gather_row_targets(const dki_gather *op, int64_t row, int64_t from) 
     const float *in = op->targets_in + from * op->target_cols;
     float *out = op->targets + row * op->target_cols;
     for (int64_t j = 0; j < op->target_cols; ++j)
-        out[j] = op->target_scale ? (in[j] - op->target_shift[j]) * op->target_scale[j] : in[j];
+        out[j] = op->target_scale
+                     ? (float)(((double)in[j] - op->target_shift[j]) * (double)op->target_scale[j])
+                     : in[j];
 }
 
 typedef struct {

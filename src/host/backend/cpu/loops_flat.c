@@ -28,7 +28,8 @@ double DKI_LOOP(dki_loops_square_sum)(const float *x, int64_t count);
 
 void DKI_LOOP(dki_loops_gather)(const dki_gather_tile *tile) {
     const dki_gather *source = tile->source;
-    const float *shift = source->shift, *scale = source->scale;
+    const double *shift = source->shift;
+    const float *scale = source->scale;
     const int64_t cols = tile->cols;
     for (int64_t row = 0; row < tile->rows; ++row) {
         int64_t position = tile->first + row;
