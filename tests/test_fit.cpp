@@ -172,6 +172,29 @@ TEST_F(Fit, TheLossIsThatOfTheEpochNotOfEarlierSteps) {
     EXPECT_EQ(first_loss(3), first_loss(0));
 }
 
+// Every row counts the same, also in a short last batch: 1² + … + 5² over 5 rows is 11, in whatever
+// order they come, where the mean of the batches' means would be another number.
+TEST_F(Fit, AShortBatchCountsForItsRows) {
+    support::Arrays arrays;
+    arrays.features = 1;
+    arrays.target_count = 1;
+    arrays.x = {1, 2, 3, 4, 5};
+    arrays.targets = {0, 0, 0, 0, 0};
+    support::Dataset data = arrays.open(context.get());
+    dk_layer one = layer(1, DK_IDENTITY);
+    one.init = DK_INIT_CONSTANT;
+    one.init_value = 1;
+    one.frozen = true;
+    support::Net net = support::net(context.get(), Description(1, {one}));
+    dk_fit_options fit = epochs(1);
+    dk_fit_result result;
+    ASSERT_EQ(dk_trainer_fit(support::trainer(net.get(), batches(4)).get(), data.get(), nullptr,
+                             &fit, &result),
+              DK_OK)
+        << dk_error_text();
+    EXPECT_EQ(result.train_loss, 11.0);
+}
+
 // ---- stopping ----------------------------------------------------------------------------------
 
 TEST_F(Fit, StopsWhenTheCallbackSaysSo) {
@@ -446,6 +469,26 @@ TEST_F(Fit, DivergenceNamesEpochStepAndLayer) {
         for (const char *part : {"epoch ", "step ", " of layer ", "learning rate"})
             support::expect_error_names(part);
     }
+}
+
+// The last update has no later step whose loss would show what it did: 0/√0 here.
+TEST_F(Fit, SeesWhatTheLastUpdateDid) {
+    support::Arrays arrays;
+    arrays.features = 1;
+    arrays.target_count = 1;
+    arrays.x = {0, 0};
+    arrays.targets = {0, 0};
+    support::Dataset data = arrays.open(context.get());
+    support::Net net = support::net(context.get(), Description(1, {layer(1, DK_IDENTITY)}));
+    dk_train_options options = batches(2);
+    options.optimizer = DK_RMSPROP;
+    options.epsilon = 0;
+    dk_fit_options fit = epochs(1);
+    EXPECT_EQ(dk_trainer_fit(support::trainer(net.get(), options).get(), data.get(), nullptr, &fit,
+                             nullptr),
+              DK_E_NONFINITE);
+    for (const char *part : {"epoch 1", "step 1", "W of layer 1"})
+        support::expect_error_names(part);
 }
 
 TEST_F(Fit, RefusesDataThatDoNotFit) {

@@ -40,7 +40,6 @@ static dk_status allocate_device(dk_net *net) {
                 "the parameters overflow the address space");
     if (ops->alloc(backend, bytes, (void **)&net->parameters) != DK_OK)
         return dki_fail_in(DK_E_MEMORY, "the parameters (%.1f MiB)", (double)bytes / 1048576.0);
-    DKI_TRY(ops->zero(backend, DKI_LANE_MAIN, net->parameters, bytes));
     if (!net->class_weights) return DK_OK;
     size_t weights = (size_t)dki_net_outputs(net) * sizeof(float);
     DKI_TRY(ops->alloc(backend, weights, (void **)&net->device_class_weights));
@@ -155,4 +154,35 @@ dk_status dk_net_set(dk_net *net, dk_tensor tensor, size_t layer, const float *v
         DKI_REQUIRE(isfinite(values[i]), DK_E_NONFINITE, "%s of layer %zu: element %zu is %g",
                     dk_tensor_name(tensor), layer, i, (double)values[i]);
     return dki_matrix_upload(net->context->backend, &matrix, values);
+}
+
+/* Whether `count` parameters from `first` on are finite. In pieces on the stack: it is asked after
+ * a training, which mustn't fail for want of memory. */
+static dk_status range_is_finite(const dk_net *net, int64_t first, int64_t count, bool *finite) {
+    enum { PIECE = 1024 };
+    dki_backend *backend = net->context->backend;
+    float values[PIECE];
+    *finite = true;
+    for (int64_t done = 0; done < count && *finite; done += PIECE) {
+        int64_t length = count - done < PIECE ? count - done : PIECE;
+        DKI_TRY(backend->ops->download(backend, values, net->parameters + first + done,
+                                       (size_t)length * sizeof *values));
+        for (int64_t i = 0; i < length && *finite; ++i) *finite = isfinite(values[i]);
+    }
+    return DK_OK;
+}
+
+dk_status dki_net_find_nonfinite(const dk_net *net, size_t *layer, dk_tensor *tensor) {
+    *layer = 0;
+    for (size_t k = 1; k <= net->desc.layer_count; ++k) {
+        const dki_place *place = &net->layout.places[k - 1];
+        bool weights = true, biases = true;
+        DKI_TRY(range_is_finite(net, place->w, place->width * place->w_ld, &weights));
+        DKI_TRY(range_is_finite(net, place->b, place->width, &biases));
+        if (weights && biases) continue;
+        *layer = k;
+        *tensor = weights ? DK_BIAS : DK_WEIGHT;
+        return DK_OK;
+    }
+    return DK_OK;
 }

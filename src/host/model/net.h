@@ -53,6 +53,9 @@ void dki_scaling_replace(dk_context *context, dki_scaling *old, const dki_scalin
 dk_status dki_net_set_scaling(dk_net *net, dki_scaling *scaling, const double *shift,
                               const float *scale, int64_t count);
 
+/** The first of W and b, layer by layer, that holds NaN or Inf; *layer = 0 where none does. */
+dk_status dki_net_find_nonfinite(const dk_net *net, size_t *layer, dk_tensor *tensor);
+
 /** Replaces the class names by copies of names [n_L]; NULL removes them. */
 dk_status dki_net_set_class_names(dk_net *net, const char *const *names);
 

@@ -54,7 +54,7 @@ static dk_status collect(fit_run *fit, bool now_please) {
     bool due = trainer->ticks - trainer->collected >= DKI_RING / 2;
     if (!now_please && !free_of_cost && !due) return DK_OK;
     DKI_TRY(dki_trainer_collect(trainer, NULL));
-    fit->progress.loss = trainer->loss_sum / (double)trainer->loss_count;
+    fit->progress.loss = trainer->loss_sum / trainer->loss_weight;
     fit->result.train_loss = fit->progress.loss;
     return DK_OK;
 }
@@ -68,7 +68,7 @@ static dk_status train_epoch(fit_run *fit, int64_t epoch) {
     fit->progress.best = false;
     fit->result.valid_loss = NAN; /* of the network as it is: that one is about to change */
     trainer->loss_sum = 0.0;
-    trainer->loss_count = 0;
+    trainer->loss_weight = 0.0;
     DKI_TRY(dki_loader_begin(fit->loader, true, trainer->options.seed, ++trainer->epochs));
     for (;;) {
         dki_loaded loaded;
@@ -100,6 +100,19 @@ static dk_status validate(fit_run *fit, int64_t epoch) {
     return fit->best ? copy_parameters(fit, false) : DK_OK;
 }
 
+/* The last update has no step behind it whose loss would tell that it overflowed. */
+static dk_status require_finite(const fit_run *fit) {
+    size_t layer = 0;
+    dk_tensor tensor = DK_WEIGHT;
+    DKI_TRY(dki_net_find_nonfinite(fit->trainer->net, &layer, &tensor));
+    DKI_REQUIRE(
+        layer == 0, DK_E_NONFINITE,
+        "step %lld: the update left NaN or Inf in %s of layer %zu. Lower the learning rate, "
+        "or clip the gradient",
+        (long long)fit->trainer->ticks, dk_tensor_name(tensor), layer);
+    return DK_OK;
+}
+
 static dk_status run_epochs(fit_run *fit) {
     const dk_fit_options *options = fit->options;
     for (int64_t epoch = 1; epoch <= options->epochs; ++epoch) {
@@ -112,6 +125,7 @@ static dk_status run_epochs(fit_run *fit) {
             options->early_stop > 0 && epoch - fit->result.best_epoch >= options->early_stop;
         if (fit->result.stopped_early) break;
     }
+    DKI_TRY(require_finite(fit));
     if (!fit->best || fit->result.best_epoch == fit->result.epochs) return DK_OK;
     fit->result.valid_loss = fit->best_loss;
     return copy_parameters(fit, true);

@@ -12,7 +12,7 @@ static bool has_dropout(const dk_net *net) {
     return false;
 }
 
-/* The optimizer's slots: one allocation, zero. */
+/* The optimizer's slots: one allocation, which comes zeroed. */
 static dk_status allocate_slots(dk_trainer *trainer) {
     dki_backend *backend = trainer->net->context->backend;
     int64_t elements = trainer->net->layout.elements;
@@ -27,7 +27,7 @@ static dk_status allocate_slots(dk_trainer *trainer) {
                            (double)bytes / 1048576.0);
     trainer->optimization.slots[0] = memory;
     trainer->optimization.slots[1] = count > 1 ? memory + elements : NULL;
-    return backend->ops->zero(backend, DKI_LANE_MAIN, memory, bytes);
+    return DK_OK;
 }
 
 /* β₁⁰ = β₂⁰ = 1; everything else starts at 0. */
@@ -118,6 +118,7 @@ dk_status dki_trainer_announce(dk_trainer *trainer, double weight_sum) {
                       (float)(1.0 / dki_normaliser(trainer->net, weight_sum))};
     DKI_TRY(backend->ops->upload(backend, &trainer->session->tensors.state->ring[tick % DKI_RING],
                                  &entry, sizeof entry));
+    trainer->weights[tick % DKI_RING] = weight_sum;
     trainer->ticks = tick;
     return DK_OK;
 }
@@ -171,8 +172,9 @@ dk_status dki_trainer_collect(dk_trainer *trainer, double *last) {
         double loss = 0.0;
         DKI_TRY(backend->ops->download(
             backend, &loss, &state->loss[(trainer->collected + 1) % DKI_RING], sizeof loss));
-        trainer->loss_sum += loss;
-        ++trainer->loss_count;
+        double weight = trainer->weights[(trainer->collected + 1) % DKI_RING];
+        trainer->loss_sum += weight * loss;
+        trainer->loss_weight += weight;
         if (last) *last = loss;
     }
     return DK_OK;

@@ -25,8 +25,9 @@ struct dk_trainer {
     uint64_t epochs;     /* epochs begun, in every fit: what the order of samples follows from */
     uint64_t ticks;      /* steps begun */
     uint64_t collected;  /* steps whose loss has been read */
-    double loss_sum;     /* of the steps collected since somebody last set it to 0 */
-    int64_t loss_count;
+    double weights[DKI_RING]; /* Σw of the steps announced, at tick mod DKI_RING */
+    double loss_sum;    /* Σ weight·loss of the steps collected since somebody last set it to 0 */
+    double loss_weight; /* Σ weight of the same */
     dki_captured captured[DKI_RECORDINGS];
 };
 
@@ -39,7 +40,7 @@ dki_rule dki_train_rule(const dk_train_options *resolved);
 /** Announces the next step: its learning rate and its normaliser. */
 dk_status dki_trainer_announce(dk_trainer *trainer, double weight_sum);
 
-/** Reads the losses of the steps since the last call into loss_sum and loss_count; *last, if not
+/** Reads the losses of the steps since the last call into loss_sum and loss_weight; *last, if not
  *  NULL, gets the last one. DK_E_NONFINITE names the first bad step, and clears the latch. */
 dk_status dki_trainer_collect(dk_trainer *trainer, double *last);
 
