@@ -239,13 +239,12 @@ typedef dk_status (*dki_body)(void *argument);
 typedef struct dki_recording dki_recording;
 
 typedef struct dki_backend_ops {
-    /* memory: on the device, 256-byte aligned; upload and download block, offsets are the caller's
-     */
+    /* memory: on the device, 256-byte aligned, zeroed; upload and download block, offsets are the
+     * caller's */
     dk_status (*alloc)(dki_backend *, size_t bytes, void **memory);
     void (*release)(dki_backend *, void *memory);
     dk_status (*upload)(dki_backend *, void *to, const void *from, size_t bytes);
     dk_status (*download)(dki_backend *, void *to, const void *from, size_t bytes);
-    dk_status (*zero)(dki_backend *, dki_lane, void *memory, size_t bytes);
     dk_status (*sync)(dki_backend *);
 
     /* the device itself; describe also reads how much memory is free now */

@@ -151,7 +151,7 @@ dk_status dki_session_measure(dk_context *context, const dki_session_shape *shap
     return status;
 }
 
-/* The device allocation; padding must be zero from the start. */
+/* The device allocation; it comes zeroed, and padding stays so. */
 static dk_status bind(dk_session *session) {
     dk_context *context = session->net->context;
     dki_backend *backend = context->backend;
@@ -164,7 +164,6 @@ static dk_status bind(dk_session *session) {
         return dki_fail_in(status,
                            "buffers for batches of %lld rows (%.1f MiB; try a smaller batch)",
                            (long long)session->shape.max_batch, (double)bytes.total / 1048576.0);
-    DKI_TRY(backend->ops->zero(backend, DKI_LANE_MAIN, session->memory, bytes.total));
     return walk_session(&session->shape, &plan, session->memory, &session->tensors, &bytes);
 }
 

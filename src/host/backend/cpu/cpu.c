@@ -60,13 +60,6 @@ static dk_status cpu_copy(dki_backend *backend, void *to, const void *from, size
     return DK_OK;
 }
 
-static dk_status cpu_zero(dki_backend *backend, dki_lane lane, void *memory, size_t bytes) {
-    (void)backend;
-    (void)lane;
-    if (bytes) memset(memory, 0, bytes);
-    return DK_OK;
-}
-
 static dk_status cpu_sync(dki_backend *backend) {
     (void)backend;
     return DK_OK;
@@ -157,7 +150,6 @@ static const dki_backend_ops cpu_ops = {
     .release = cpu_release,
     .upload = cpu_copy,
     .download = cpu_copy,
-    .zero = cpu_zero,
     .sync = cpu_sync,
     .describe = cpu_describe,
     .close = cpu_close,
