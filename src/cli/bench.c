@@ -92,7 +92,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         choices->bench.seconds = cli_real("--seconds", argument, 0, 86400, CLI_CLOSED);
         return 0;
     case KEY_REPEATS:
-        choices->bench.repeats = (int)cli_integer("--repeats", argument, 1, 1000000);
+        choices->bench.repeats = (int)cli_integer("--repeats", argument, 1, 10000);
         return 0;
     case KEY_JSON:
         choices->json = true;
