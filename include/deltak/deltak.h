@@ -262,9 +262,9 @@ typedef struct dk_data_options {
  *  order); anything else is regression. A class name is the label as it was written.
  *
  *  DK_E_ARGUMENT (unknown builtin or synth name), DK_E_STATE (no test part), DK_E_IO, DK_E_DATA
- * (malformed file, ragged row, text among numbers, a label unknown to `like`, no rows; the text
- * names file, line and remedy), DK_E_NONFINITE (NaN or Inf, with its row and column), DK_E_SHAPE
- * (unlike `like`), DK_E_MEMORY.
+ *  (malformed file, ragged row, text among numbers, a label unknown to `like`, no rows; the text
+ *  names file, line and remedy), DK_E_NONFINITE (NaN or Inf, with its row and column), DK_E_SHAPE
+ *  (unlike `like`), DK_E_MEMORY.
  */
 DK_API dk_status dk_dataset_open(dk_dataset **dataset, dk_context *context, const char *source,
                                  const dk_data_options *options);
@@ -352,8 +352,7 @@ typedef enum dk_loss {
     DK_LOSS_MSE = 0, /**< mean over outputs of (a − y)² */
     DK_LOSS_MAE = 1, /**< mean over outputs of |a − y|; sign(0) = 0 */
     DK_LOSS_HUBER = 2, /**< mean over outputs of r²/2 if |r| ≤ δ, else δ(|r| − δ/2); r = a − y */
-    DK_LOSS_SOFTMAX_CROSS_ENTROPY =
-        3,                            /**< −Σ_c w_c y_c log softmax(z)_c on the logits, last
+    DK_LOSS_SOFTMAX_CROSS_ENTROPY = 3, /**< −Σ_c w_c y_c log softmax(z)_c on the logits, last
                                            activation identity. Class indices or probabilities,
                                            label smoothing y ← (1 − ε) y + ε/C and class weights as
                                            in PyTorch's cross_entropy: with indices the batch is
@@ -462,11 +461,13 @@ DK_API dk_status dk_net_set(dk_net *net, dk_tensor tensor, size_t layer, const f
 DK_API dk_status dk_net_freeze(dk_net *net, size_t layer, bool frozen);
 
 /** Learns from a training set how its features become inputs, and its targets outputs; and takes
- *  over its class names. u8 images: x/255 for all features alike. Others: (x − μ_j)/σ_j with the
- * mean and the population standard deviation of column j, in double; a constant column gets σ = 1.
- *  Regression targets likewise; metrics and predictions come back in original units. Saved with the
- *  model; applied wherever a data set or dk_predict meets the network.
- *  DK_E_SHAPE (widths), DK_E_STATE (a data set without labels), DK_E_MEMORY. */
+ *  over its class names. u8 images: x/255 for all features alike. Others: (x − μ_j)/σ_j with the mean
+ *  and the population standard deviation of column j, in double; a constant column gets σ = 1.
+ *  Regression targets likewise, but for the sigmoid cross-entropy; metrics and predictions come back
+ *  in original units. Saved with the model; applied wherever a data set or dk_predict meets the
+ *  network. A failure leaves the network's old preprocessing.
+ *  DK_E_SHAPE (widths), DK_E_STATE (a data set without labels), DK_E_NONFINITE (data, or a column out
+ *  of fp32's range), DK_E_MEMORY. */
 DK_API dk_status dk_net_learn_preprocessing(dk_net *net, const dk_dataset *train);
 
 /** The preprocessing: x′ = (x − shift)·scale; shifts are doubles, since a column such as seconds
@@ -518,9 +519,9 @@ typedef enum dk_decay {
     DK_DECAY_DECOUPLED = 2
 } dk_decay;
 
-/** The learning rate at step s of S, s = 0 … S−1, as a factor of `lr`. With w warm-up steps the
- *  first w take (s+1)/w of the peak, and the schedule runs over the remaining S − w: u = (s − w)/(S
- * − w). one_cycle has its rise instead of a warm-up: over w steps (0: 30 % of S). */
+/** The learning rate at step s of S, s = 0 … S−1, as a factor of `lr`. With w warm-up steps the first
+ *  w take (s + 1)/w of the peak, and the schedule runs over the rest: u = (s − w)/(S − w). one_cycle
+ *  has its rise instead of a warm-up: over w steps (0: 30 % of S, not rounded). Past S it stays. */
 typedef enum dk_schedule {
     DK_SCHEDULE_CONSTANT = 0,    /**< 1 */
     DK_SCHEDULE_STEP = 1,        /**< gamma^⌊(s − w)/period⌋ */
@@ -564,7 +565,7 @@ typedef struct dk_train_options {
     double final_factor; /**< f of polynomial, cosine and one_cycle */
     double gamma;        /**< of step and exponential */
     double power;        /**< of polynomial */
-    int64_t period;      /**< of step, in steps; 0 = S/3 */
+    int64_t period;      /**< of step, in steps; 0 = ⌊S/3⌋, at least 1 */
 
     dk_keep keep;
 } dk_train_options;
@@ -651,18 +652,20 @@ typedef struct dk_fit_result {
     int64_t epochs;     /**< epochs completed */
     int64_t steps;      /**< steps taken */
     int64_t best_epoch; /**< by validation loss, from 1; 0 without a validation set */
-    double train_loss;  /**< mean over the last epoch */
+    double train_loss;  /**< mean over the rows of the last epoch, each as it was trained on */
     double valid_loss;  /**< of the network as it is left; NaN without a validation set */
     double seconds;
     bool stopped_early; /**< by early_stop */
 } dk_fit_result;
 
 /** Trains on a data set, every row once an epoch in a new order (a seeded permutation of all rows,
- *  the same on every device); an epoch's last batch holds what is left over. `valid`, `options` and
- *  `result` may be NULL; result is filled on DK_OK and DK_E_STOPPED.
- *  DK_E_SHAPE (data that don't fit the network), DK_E_STATE (unlabelled data, early_stop without
- *  valid), DK_E_NONFINITE (names epoch and step, and the layer where it shows first),
- *  DK_E_STOPPED, DK_E_MEMORY, DK_E_DEVICE_LOST. */
+ *  the same on every device); an epoch's last batch holds what is left over. A second fit goes on
+ *  with the next order and its own schedule. `valid`, `options` and `result` may be NULL; result is
+ *  filled on DK_OK and DK_E_STOPPED.
+ *  DK_E_ARGUMENT (options), DK_E_SHAPE (data that don't fit the network), DK_E_STATE (unlabelled
+ *  data, early_stop without valid), DK_E_DATA (a batch whose sample weights are all 0),
+ *  DK_E_NONFINITE (names epoch and step, and the layer where it shows first), DK_E_STOPPED,
+ *  DK_E_MEMORY, DK_E_DEVICE_LOST. */
 DK_API dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train,
                                 const dk_dataset *valid, const dk_fit_options *options,
                                 dk_fit_result *result);
@@ -680,14 +683,16 @@ typedef struct dk_metrics {
 } dk_metrics;
 
 /** Evaluates a network on a data set, in batches of `batch` rows (0 = chosen). No dropout.
- *  DK_E_SHAPE, DK_E_STATE (unlabelled), DK_E_NONFINITE, DK_E_MEMORY. */
+ *  DK_E_ARGUMENT, DK_E_SHAPE, DK_E_STATE (unlabelled), DK_E_DATA (sample weights that are all 0),
+ *  DK_E_NONFINITE, DK_E_MEMORY. */
 DK_API dk_status dk_evaluate(const dk_net *net, const dk_dataset *dataset, int64_t batch,
                              dk_metrics *metrics);
 
 /** Predicts from raw features x [rows, n_0]: applies the preprocessing, runs the network without
  *  dropout, and writes y [rows, n_L]: class probabilities (softmax, or sigmoids of the sigmoid
- *  cross-entropy), or targets in original units. x and y are the caller's.
- *  DK_E_ARGUMENT, DK_E_NONFINITE (in x, with row and column; or in y), DK_E_MEMORY. */
+ *  cross-entropy), or targets in original units. x and y are the caller's. Features that a float
+ *  can't hold, such as seconds since 1970: dk_dataset_from_arrays and dk_predict_dataset.
+ *  DK_E_ARGUMENT, DK_E_NONFINITE (in x, with row and feature; or in y), DK_E_MEMORY. */
 DK_API dk_status dk_predict(const dk_net *net, const float *x, int64_t rows, float *y);
 
 /** The same for every row of a data set, whose labels are not looked at. y [rows, n_L]. */
@@ -710,12 +715,12 @@ DK_API dk_status dk_session_create(dk_session **session, const dk_net *net, int6
 DK_API void dk_session_destroy(dk_session *session);
 
 /** Turns dropout on with the masks of step `tick` of seed `seed` (a function of both, the row and
- *  the layer), or off, as a new session has it. */
+ *  the layer), or off, as a new session has it. DK_E_ARGUMENT, DK_E_STATE (a trainer's session). */
 DK_API dk_status dk_session_dropout(dk_session *session, bool on, uint64_t seed, uint64_t tick);
 
-/** Forward: x [rows, n_0] to y = a⁽ᴸ⁾ [rows, n_L] (the logits, for the cross-entropies);
- * model-scale, no preprocessing. y may be NULL. Keeps every z and a. DK_E_ARGUMENT, DK_E_SHAPE
- * (rows). */
+/** Forward: x [rows, n_0] to y = a⁽ᴸ⁾ [rows, n_L] (the logits, for the cross-entropies); model-scale,
+ *  no preprocessing. y may be NULL. Keeps every z and a. DK_E_ARGUMENT, DK_E_SHAPE (rows),
+ *  DK_E_STATE (a trainer's session, which is for reading). */
 DK_API dk_status dk_session_forward(dk_session *session, const float *x, int64_t rows, float *y);
 
 /** Forward, mean loss, and backward: equations (1)–(4) over the batch. Keeps z, a, δ, dW, db of
@@ -780,9 +785,9 @@ typedef struct dk_check_row {
 
 /** Runs one training step of random data on the context's device and on the reference (double,
  *  plain loops), and compares layer by layer: z, a, δ, dW, db, loss, and the parameters after one
- *  update. Fills up to `capacity` rows; *count is how many there are: 6L + 1,
- *  fewer with frozen layers; in the order of the computation.
- *  A row that fails is not an error status. DK_E_ARGUMENT, DK_E_MEMORY. */
+ *  update. Fills up to `capacity` rows; *count is how many there are: 6L + 1, fewer with frozen
+ *  layers; in the order of the computation. A row that fails is not an error status.
+ *  DK_E_ARGUMENT, DK_E_SHAPE, DK_E_NONFINITE (the step diverges), DK_E_MEMORY. */
 DK_API dk_status dk_check(dk_context *context, const dk_net_desc *desc,
                           const dk_train_options *options, dk_check_row *rows, size_t capacity,
                           size_t *count);
