@@ -13,8 +13,8 @@ Both draw their initial weights Glorot uniform, which scikit-learn always does; 
 deltak's own default instead, He normal behind ReLU. That matters: after 20 epochs bike's RMSE is 1.4
 times as large from He normal weights as from Glorot ones.
 
-What differs: the order of the samples, and double against single precision. scikit-learn minimises half of deltak's mean squared error, which
-changes nothing under Adam but the weight of its epsilon.
+What differs: the order of the samples, and double against single precision. scikit-learn minimises
+half of deltak's mean squared error, which changes nothing under Adam but the weight of its epsilon.
 
 Needs numpy and scikit-learn.
 """
@@ -76,7 +76,8 @@ def train_deltak(binary, init, train, test, seed):
             numpy.savetxt(at(name), rows, delimiter=",", fmt="%.17g")
         start = time.perf_counter()
         run([binary, "train", "--data", at("train.csv"), "--hidden", ",".join(map(str, HIDDEN)),
-             "--activation", "relu", "--init", init, "--optimizer", "adam", "--lr", str(RATE), "--weight-decay", "0",
+             "--activation", "relu", "--init", init, "--optimizer", "adam", "--lr", str(RATE),
+             "--weight-decay", "0",
              "--schedule", "constant", "--warmup", "0", "--epochs", str(EPOCHS),
              "--batch", str(BATCH), "--seed", str(seed), "--device", "cpu", "--quiet",
              "--out", at("model.safetensors")])
