@@ -110,10 +110,25 @@ TEST_F(Command, PredictsClassesAndProbabilities) {
           "--proba needs a classifier");
 }
 
+// A name is a CSV field here as in the header of --proba, so that an answer stays one row.
+TEST_F(Command, PredictQuotesClassNames) {
+    const std::string model = path("m"), name = "\"a, \"\"b\"\"\nc\"";
+    spit(directory / "t.csv", "1," + name + "\n2," + name + "\n");
+    ASSERT_EQ(run({"train", "--data", path("t.csv"), "--hidden", "2", "--epochs", "1", "--device",
+                   "cpu", "--quiet", "--out", model})
+                  .code,
+              0);
+    const Words words{"predict", "--model", model, "--data", "-", "--device", "cpu"};
+    EXPECT_EQ(run(words, "1\n2\n").out, name + "\n" + name + "\n");
+}
+
 TEST_F(Command, PredictSaysToDropTheLabel) {
     const std::string model = teacher_model();
     spit(directory / "with_label.csv", "1,2,3\n4,5,6\n");
     fails({"predict", "--model", model, "--data", path("with_label.csv"), "--device", "cpu"}, 3,
+          "drop the label column");
+    spit(directory / "with_name.csv", "1,2,yes\n4,5,no\n");
+    fails({"predict", "--model", model, "--data", path("with_name.csv"), "--device", "cpu"}, 3,
           "drop the label column");
 }
 

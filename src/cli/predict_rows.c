@@ -8,19 +8,15 @@
 #include <string.h>
 #include <unistd.h>
 
+/* RFC 4180: quotes around a name that holds a comma, a quote or a line end, quotes doubled. */
 static void write_class(const predictor *p, int64_t index) {
     const char *name = dk_net_class_name(p->net, index);
-    if (name)
-        fputs(name, p->out);
-    else
+    if (!name) {
         fprintf(p->out, "%lld", (long long)index);
-}
-
-/* RFC 4180: quotes around a name that holds a comma, a quote or a line end, quotes doubled. */
-static void write_field(const predictor *p, int64_t index) {
-    const char *name = dk_net_class_name(p->net, index);
-    if (!name || !strpbrk(name, ",\"\r\n")) {
-        write_class(p, index);
+        return;
+    }
+    if (!strpbrk(name, ",\"\r\n")) {
+        fputs(name, p->out);
         return;
     }
     fputc('"', p->out);
@@ -35,7 +31,7 @@ void predict_header(const predictor *p) {
     if (!p->probabilities) return;
     for (int64_t c = 0; c < p->outputs; ++c) {
         if (c) fputc(',', p->out);
-        write_field(p, c);
+        write_class(p, c);
     }
     fputc('\n', p->out);
 }

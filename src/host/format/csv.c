@@ -55,6 +55,11 @@ static dk_status fail_number(const reader *it, int64_t column, dki_number kind,
     if (memchr(field->text, ',', field->length))
         return fail_at(it, column, DK_E_DATA,
                        "is not a number: write decimal points, not decimal commas", field);
+    if (it->csv->label_column < 0)
+        return fail_at(it, column, DK_E_DATA,
+                       "is not a number: features alone are read here, drop the label column; "
+                       "columns are separated by , ; or TAB",
+                       field);
     return fail_at(it, column, DK_E_DATA,
                    "is not a number: only the label may be a text; columns are separated by , ; or "
                    "TAB",
