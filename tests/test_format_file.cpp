@@ -156,6 +156,16 @@ TEST_F(FormatFile, MapsAndPeeks) {
     EXPECT_EQ(got, 2u);
 }
 
+TEST_F(FormatFile, RefusesToMapAPipeWithoutWaitingForItsWriter) {
+    const std::string path = directory / "pipe";
+    ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+    alarm(20); // ends a test that waits
+    dki_file file;
+    EXPECT_EQ(dki_file_map(path.c_str(), &file), DK_E_IO);
+    alarm(0);
+    expect_error_names("not a regular file");
+}
+
 TEST_F(FormatFile, WritesNewAndReplacesOld) {
     std::string content = random_bytes(100000);
     for (const std::string &bytes : {std::string("first"), content, std::string()}) {

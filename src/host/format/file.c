@@ -41,9 +41,10 @@ dk_status dki_file_fail(const char *path, const char *verb, int error) {
     return dki_fail(DK_E_IO, "%s: can't %s it: %m: %s", path, verb, remedy(error));
 }
 
-/* Opens for reading; *status_of is the file's fstat. */
-static dk_status open_to_read(const char *path, int *descriptor, struct stat *status_of) {
-    *descriptor = open(path, O_RDONLY | O_CLOEXEC);
+/* Opens for reading, with more `flags` or 0; *status_of is the file's fstat. */
+static dk_status open_to_read(const char *path, int flags, int *descriptor,
+                              struct stat *status_of) {
+    *descriptor = open(path, O_RDONLY | O_CLOEXEC | flags);
     if (*descriptor < 0) return dki_file_fail(path, "read", errno);
     int error = fstat(*descriptor, status_of) != 0 ? errno
                 : S_ISDIR(status_of->st_mode)      ? EISDIR
@@ -86,7 +87,7 @@ dk_status dki_file_read(const dk_allocator *allocator, const char *path, size_t 
     dki_file raw = {0};
     int descriptor;
     struct stat status_of;
-    DKI_TRY(open_to_read(path, &descriptor, &status_of));
+    DKI_TRY(open_to_read(path, 0, &descriptor, &status_of));
     size_t expected = S_ISREG(status_of.st_mode) ? (size_t)status_of.st_size : 1 << 16;
     dk_status status = DK_OK;
     if (expected > limit)
@@ -109,7 +110,8 @@ dk_status dki_file_map(const char *path, dki_file *file) {
     *file = (dki_file){0};
     int descriptor;
     struct stat status_of;
-    DKI_TRY(open_to_read(path, &descriptor, &status_of));
+    /* A pipe is refused below: don't wait here until somebody writes to it. */
+    DKI_TRY(open_to_read(path, O_NONBLOCK, &descriptor, &status_of));
     dk_status status = DK_OK;
     if (!S_ISREG(status_of.st_mode))
         status = dki_fail(DK_E_IO, "%s: not a regular file, so it can't be mapped: save it to one",
@@ -140,7 +142,7 @@ dk_status dki_file_peek(const char *path, unsigned char *head, size_t bytes, siz
     int descriptor;
     struct stat status_of;
     *got = 0;
-    DKI_TRY(open_to_read(path, &descriptor, &status_of));
+    DKI_TRY(open_to_read(path, 0, &descriptor, &status_of));
     ssize_t count = read_retrying(descriptor, raw, sizeof raw);
     int error = errno;
     close(descriptor);
