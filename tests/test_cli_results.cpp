@@ -242,6 +242,31 @@ TEST_F(Command, SavesTheModelSoFarOnASignal) {
     }
 }
 
+// A signal after the last step stops a run as one before it: a script's Ctrl-C must end the script.
+TEST_F(Command, ReportsASignalThatCameWhileSaving) {
+    fs::create_directory(directory / "models");
+    const std::string model = path("models/m");
+    // 64 MB: what is left to write when the unfinished file shows takes longer than a kill.
+    const pid_t child = start({"train", "--data", "synth:teacher", "--rows", "8", "--features", "2",
+                               "--hidden", "4000,4000", "--optimizer", "sgd", "--epochs", "1",
+                               "--device", "cpu", "--quiet", "--out", model},
+                              "", path("stdout"));
+    for (int i = 0; i < 60000 && fs::is_empty(directory / "models"); ++i) usleep(500);
+    kill(child, SIGTERM);
+    EXPECT_EQ(wait_for(child), 128 + SIGTERM);
+    EXPECT_NE(slurp(directory / "stderr").find("the model so far is in"), std::string::npos);
+    EXPECT_EQ(run({"inspect", model}).code, 0);
+}
+
+// 16 million rows would take gigabytes: the answer shows that none were taken.
+TEST_F(Command, PlansNoMemoryForRowsThatTheDataDontHave) {
+    const Words words{"train", "--data", "builtin:digits", "--hidden", "8", "--device", "cpu"};
+    Words small = words, large = words;
+    small.insert(small.end(), {"--batch", "1797", "--dry-run", "--json"});
+    large.insert(large.end(), {"--batch", "16000000", "--dry-run", "--json"});
+    EXPECT_EQ(number(json(large), "total"), number(json(small), "total"));
+}
+
 TEST_F(Command, StopsEarly) {
     const Json o = json({"train",
                          "--data",

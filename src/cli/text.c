@@ -18,7 +18,7 @@ int64_t cli_integer(const char *option, const char *text, int64_t low, int64_t h
     errno = 0;
     long long value = strtoll(text, NULL, 10);
     if (errno || value < low || value > high) {
-        if (high == INT64_MAX)
+        if (high == INT64_MAX && value < low)
             cli_usage("%s: %s is out of range: at least %lld", option, text, (long long)low);
         cli_usage("%s: %s is out of range: %lld to %lld", option, text, (long long)low,
                   (long long)high);

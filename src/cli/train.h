@@ -47,8 +47,9 @@ void cli_train_print_result(const train_choices *choices, const train_run *run);
 /** Writes an epoch's line of the metrics file. */
 bool cli_train_write_metrics(FILE *file, const dk_progress *report);
 
-/** Opens data, builds the network, trains, saves. Returns the exit code; the caller releases. */
-int cli_train_run(const train_choices *choices, train_run *run);
+/** Opens data, builds the network, trains, saves. Takes a batch larger than the data down to their
+ *  rows. Returns the exit code; the caller releases. */
+int cli_train_run(train_choices *choices, train_run *run);
 void cli_train_release(train_run *run);
 
 #endif

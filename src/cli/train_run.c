@@ -110,6 +110,7 @@ static int fit(const train_choices *choices, train_run *run) {
         if (status) return cli_fail(CLI_AT_MODEL, status);
     }
     watch_signals(false);
+    if (!run->stopped_by) run->stopped_by = caught; /* it came after the last step */
     return CLI_OK;
 }
 
@@ -154,12 +155,14 @@ static void tell_of_signal(const train_choices *choices, const train_run *run) {
                   run->stopped_by == SIGINT ? "SIGINT" : "SIGTERM", (long long)run->result.steps);
 }
 
-int cli_train_run(const train_choices *choices, train_run *run) {
+int cli_train_run(train_choices *choices, train_run *run) {
     dk_status status = cli_device_open(&choices->device, &run->context);
     if (status) return cli_fail(CLI_AT_OPTIONS, status);
     int code = open_data(choices, run);
     if (code) return code;
     if (!loss_fits(choices, run)) return CLI_USAGE;
+    /* The same batches, without memory for rows that never come. */
+    if (choices->train.batch > run->info.rows) choices->train.batch = run->info.rows;
     static dk_layer layers[CLI_MOST_HIDDEN + 1];
     dk_net_desc desc =
         cli_network_describe(&choices->network, run->info.features, run->info.targets,
