@@ -4,19 +4,21 @@
 
 #include <math.h>
 
-/* x′ = (x − μ)/σ as shift = μ, scale = 1/σ. `kind` names the columns. */
-static dk_status standardisation(dk_context *context, const char *kind, const double *mean,
-                                 const double *sigma, int64_t count, dki_scaling *scaling) {
+/* x′ = (x − μ)/σ as shift = μ, scale = 1/σ. `source` and `kind` name the columns. */
+static dk_status standardisation(dk_context *context, const char *source, const char *kind,
+                                 const double *mean, const double *sigma, int64_t count,
+                                 dki_scaling *scaling) {
     float *scale = NULL;
     DKI_TRY(dki_new(&context->allocator, &scale, (size_t)count, "the preprocessing"));
     dk_status status = DK_OK;
     for (int64_t j = 0; j < count && !status; ++j) {
         scale[j] = (float)(1.0 / sigma[j]);
         if (!isfinite((float)mean[j]) || !isnormal(scale[j]))
-            status = dki_fail(DK_E_NONFINITE,
-                              "%s %lld has a mean of %g and a standard deviation of %g, out of "
-                              "fp32's range: rescale it",
-                              kind, (long long)j, mean[j], sigma[j]);
+            status = dki_fail(
+                DK_E_NONFINITE,
+                "%s: %s %lld (from 0) has a mean of %g and a standard deviation of %g, out of "
+                "fp32's range: rescale it",
+                source, kind, (long long)j, mean[j], sigma[j]);
     }
     if (!status) status = dki_scaling_make(context, mean, scale, count, scaling);
     dki_release(&context->allocator, scale);
@@ -55,9 +57,11 @@ static dk_status learn_scaling(const dk_net *net, const dk_dataset *train, dki_s
                                               scaled_targets ? y_sigma : NULL);
     if (!status)
         status = image ? image_scaling(context, inputs, features)
-                       : standardisation(context, "feature", mean, sigma, inputs, features);
+                       : standardisation(context, train->storage->name, "feature", mean, sigma,
+                                         inputs, features);
     if (!status && scaled_targets)
-        status = standardisation(context, "target", y_mean, y_sigma, outputs, targets);
+        status = standardisation(context, train->storage->name, "target", y_mean, y_sigma, outputs,
+                                 targets);
     dki_release(&context->allocator, values);
     return status;
 }
