@@ -2,13 +2,31 @@
 // in which a test was skipped and none failed ends with 77, so that ctest says "skipped", never
 // "passed". A failure always wins. The larger data sets lie where DELTAK_DATA says, by default
 // beside the checkout.
+#include "deltak/deltak.h"
+#include "device.h"
+
 #include <gtest/gtest.h>
 
 #include <cstdio>
 #include <cstdlib>
 
+// Whether the device to be tested is there; "no" is a skipped test, anything else a failed one.
+static dk_status find_device() {
+    dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
+    dk_context *context = nullptr;
+    options.device = device::name();
+    const dk_status status = dk_context_create(&context, &options);
+    dk_context_destroy(context);
+    if (status != DK_OK) std::fprintf(stderr, "%s\n", dk_error_text());
+    return status;
+}
+
 int main(int argc, char **argv) {
     ::testing::InitGoogleTest(&argc, argv);
+    if (!device::is_cpu() && !GTEST_FLAG_GET(list_tests)) {
+        const dk_status status = find_device();
+        if (status != DK_OK) return status == DK_E_DEVICE ? 77 : 1;
+    }
     setenv("DELTAK_DATA", DELTAK_SOURCE_DIR "/../shared/data", 0);
     const int failed = RUN_ALL_TESTS();
     const ::testing::UnitTest &run = *::testing::UnitTest::GetInstance();

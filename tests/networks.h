@@ -20,7 +20,7 @@ class Context {
   public:
     explicit Context(int threads = 2) {
         dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
-        options.device = "cpu";
+        options.device = device::name();
         options.threads = threads;
         EXPECT_EQ(DK_OK, dk_context_create(&context_, &options)) << dk_error_text();
     }

@@ -6,12 +6,15 @@
 extern "C" {
 #include "backend/backend.h"
 #include "backend/cpu/cpu.h"
+#include "backend/plugin.h"
 #include "base/memory.h"
 #include "kernels/activation.h"
 #include "kernels/philox.h"
 #include "reference/bounds.h"
 #include "reference/reference.h"
 }
+
+#include "device.h"
 
 #include <gtest/gtest.h>
 
@@ -48,8 +51,21 @@ inline dk_status open_cpu_otherwise(dki_backend **backend, const dki_services *s
     return status;
 }
 
-inline const std::vector<Backend> backends = {{"cpu", open_cpu},
-                                              {"cpu_other_products", open_cpu_otherwise}};
+inline dk_status open_cuda(dki_backend **backend, const dki_services *services, int) {
+    const char *number = std::strchr(device::name(), ':');
+    dki_cuda_options options{};
+    options.ordinal = number ? std::atoi(number + 1) : 0;
+    options.deterministic = true; // one plan for all of a program's tests
+    return dki_cuda_load(backend, services, &options);
+}
+
+inline std::vector<Backend> backends_of_device() {
+    if (device::is_cpu())
+        return {{"cpu", open_cpu}, {"cpu_other_products", open_cpu_otherwise}};
+    return {{"cuda", open_cuda}};
+}
+
+inline const std::vector<Backend> backends = backends_of_device();
 
 inline std::string backend_name(const testing::TestParamInfo<Backend> &info) {
     return info.param.name;
@@ -87,7 +103,8 @@ template <class T> class Array {
   public:
     enum { BAND = 256 / sizeof(T) };
 
-    Array(Device &device, const std::vector<T> &values) : device_(device), count_(values.size()) {
+    Array(Device &device, const std::vector<T> &values, dki_memory where = DKI_MEMORY_DEVICE)
+        : device_(device), where_(where), count_(values.size()) {
         std::vector<T> all(BAND);
         fill(all.data(), BAND);
         const std::vector<T> guards = all;
@@ -126,11 +143,14 @@ template <class T> class Array {
   private:
     void allocate(const std::vector<T> &all) {
         const size_t bytes = all.size() * sizeof(T);
-        EXPECT_EQ(DK_OK, device_.ops->alloc(device_.backend, bytes, &memory_)) << dk_error_text();
-        EXPECT_EQ(DK_OK, device_.ops->upload(device_.backend, memory_, all.data(), bytes));
+        EXPECT_EQ(DK_OK, device_.ops->alloc(device_.backend, where_, bytes, &memory_))
+            << dk_error_text();
+        EXPECT_EQ(DK_OK,
+                  device_.ops->upload(device_.backend, DKI_LANE_MAIN, memory_, all.data(), bytes));
     }
 
     Device &device_;
+    dki_memory where_;
     size_t count_;
     void *memory_ = nullptr;
 };
@@ -331,10 +351,12 @@ inline dki_step_state state_at(uint64_t tick, uint64_t seed = 11) {
 inline std::vector<char> workspace_for(Device &device, int64_t rows, int64_t inputs,
                                        int64_t width) {
     const dki_layer_shape layer = {inputs, width, DK_TANH, false};
-    const dki_plan_request request = {&layer, 1, rows, true, true};
+    const dki_plan_request request = {&layer, 1, rows, true, true, false};
     bool keep_z = false;
+    size_t aux_bytes = 0;
     dki_plan plan{};
     plan.keep_z = &keep_z;
+    plan.aux_bytes = &aux_bytes;
     EXPECT_EQ(DK_OK, device.ops->prepare(device.backend, &request, &plan));
     return std::vector<char>(plan.workspace_bytes);
 }

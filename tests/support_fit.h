@@ -11,7 +11,7 @@ namespace support {
 
 class Fit : public TempDirectory {
   protected:
-    Context context = cpu();
+    Context context = context();
 };
 
 struct Recorder {

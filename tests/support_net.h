@@ -4,6 +4,7 @@
 #define DELTAK_TESTS_SUPPORT_NET_H
 
 #include "deltak/deltak.h"
+#include "device.h"
 
 #include <gtest/gtest.h>
 
@@ -25,10 +26,10 @@ using Net = std::unique_ptr<dk_net, Destroy<&dk_net_destroy>>;
 using Trainer = std::unique_ptr<dk_trainer, Destroy<&dk_trainer_destroy>>;
 using Session = std::unique_ptr<dk_session, Destroy<&dk_session_destroy>>;
 
-/// A CPU context; `allocator` must outlive everything made from it.
-inline Context cpu(int threads = 1, const dk_allocator *allocator = nullptr) {
+/// A context on the device that is tested; `allocator` must outlive everything made from it.
+inline Context context(int threads = 1, const dk_allocator *allocator = nullptr) {
     dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
-    options.device = "cpu";
+    options.device = device::name();
     options.threads = threads;
     if (allocator) options.allocator = *allocator;
     dk_context *context = nullptr;

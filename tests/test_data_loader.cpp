@@ -107,7 +107,7 @@ TEST_F(Loader, ShowsEveryRowOnceInTheSameOrderHoweverStored) {
             for (Stored stored : all_stored) {
                 dk_dataset *set = make(rows, stored, batch_rows == 100);
                 dki_loader *loader = nullptr;
-                ASSERT_EQ(dki_loader_create(&loader, set, batch_rows), DK_OK);
+                ASSERT_EQ(dki_loader_create(&loader, set, batch_rows, DKI_LOAD_IN_PLACE), DK_OK);
                 ASSERT_EQ(dki_loader_begin(loader, true, 11, 3), DK_OK);
                 const Epoch epoch = read_epoch(loader, stored != Stored::in_memory);
                 EXPECT_EQ(epoch.rows, expected);
@@ -126,7 +126,7 @@ TEST_F(Loader, ShowsEveryRowOnceInTheSameOrderHoweverStored) {
 TEST_F(Loader, EpochsDifferAndRepeat) {
     dk_dataset *set = make(5000, Stored::mapped);
     dki_loader *loader = nullptr;
-    ASSERT_EQ(dki_loader_create(&loader, set, 64), DK_OK);
+    ASSERT_EQ(dki_loader_create(&loader, set, 64, DKI_LOAD_IN_PLACE), DK_OK);
     dki_loaded batch;
     EXPECT_EQ(dki_loader_next(loader, &batch), DK_E_STATE);
     std::vector<int64_t> first, second, again, in_order;
@@ -156,7 +156,7 @@ TEST_F(Loader, ReadsAPart) {
         dk_dataset *set = make(1000, stored), *rest, *part;
         ASSERT_EQ(dk_dataset_split(set, 0.3, 1, &rest, &part), DK_OK);
         dki_loader *loader = nullptr;
-        ASSERT_EQ(dki_loader_create(&loader, part, 32), DK_OK);
+        ASSERT_EQ(dki_loader_create(&loader, part, 32, DKI_LOAD_IN_PLACE), DK_OK);
         dk_dataset_destroy(set);
         ASSERT_EQ(dki_loader_begin(loader, true, 2, 0), DK_OK);
         std::vector<int64_t> rows = read_epoch(loader, stored != Stored::in_memory).rows, expected;
@@ -175,7 +175,7 @@ TEST_F(Loader, StopsMidEpoch) {
         dk_dataset *set = make(200000, stored);
         for (int taken : {0, 1, 50}) {
             dki_loader *loader = nullptr;
-            ASSERT_EQ(dki_loader_create(&loader, set, 100), DK_OK);
+            ASSERT_EQ(dki_loader_create(&loader, set, 100, DKI_LOAD_IN_PLACE), DK_OK);
             for (uint64_t epoch = 0; epoch < 3; ++epoch) {
                 ASSERT_EQ(dki_loader_begin(loader, true, 1, epoch), DK_OK);
                 dki_loaded batch;
@@ -197,7 +197,7 @@ TEST_F(Loader, ReportsWhatIsNotFiniteWithItsRow) {
     dk_dataset *set = make(rows, Stored::mapped);
     x[2 * 654321 + 1] = std::nanf("");
     dki_loader *loader = nullptr;
-    ASSERT_EQ(dki_loader_create(&loader, set, 1000), DK_OK);
+    ASSERT_EQ(dki_loader_create(&loader, set, 1000, DKI_LOAD_IN_PLACE), DK_OK);
     ASSERT_EQ(dki_loader_begin(loader, false, 0, 0), DK_OK);
     dki_loaded batch;
     int64_t seen = 0;
@@ -239,10 +239,10 @@ TEST_F(Loader, RefusesABatchOfNothingAndSurvivesEveryFailedAllocation) {
     for (bool regression : {false, true}) {
         dk_dataset *set = make(100, Stored::mapped, regression);
         dki_loader *loader = nullptr;
-        EXPECT_EQ(dki_loader_create(&loader, set, 0), DK_E_ARGUMENT);
+        EXPECT_EQ(dki_loader_create(&loader, set, 0, DKI_LOAD_IN_PLACE), DK_E_ARGUMENT);
         for (int n = 1;; ++n) {
             context.fail_at(n);
-            const dk_status status = dki_loader_create(&loader, set, 10);
+            const dk_status status = dki_loader_create(&loader, set, 10, DKI_LOAD_IN_PLACE);
             if (!context.failed()) {
                 EXPECT_EQ(status, DK_OK);
                 EXPECT_GT(n, 12);

@@ -292,10 +292,12 @@ TEST_P(Operations, WhereZIsNotKeptItMakesNoDifference) {
     for (dk_activation kind : activations())
         for (bool dropout : {false, true}) {
             const dki_layer_shape layer = {size.inputs, size.inputs, kind, dropout};
-            const dki_plan_request request = {&layer, 1, size.rows, true, false};
+            const dki_plan_request request = {&layer, 1, size.rows, true, false, false};
             bool keep_z = false;
+            size_t aux_bytes = 0;
             dki_plan plan{};
             plan.keep_z = &keep_z;
+            plan.aux_bytes = &aux_bytes;
             ASSERT_EQ(DK_OK, device.ops->prepare(device.backend, &request, &plan));
             if (keep_z) continue;
             BackwardData f = {size,
@@ -438,22 +440,27 @@ TEST_P(Operations, BareProductsOfEveryMethodAreExactOnIntegers) {
 // --- memory --------------------------------------------------------------------------------------
 
 TEST_P(Operations, MemoryIsAlignedZeroedAndCopiedExactly) {
-    for (size_t bytes : {size_t{1}, size_t{255}, size_t{256}, size_t{100003}}) {
+    for (size_t bytes : {size_t{1}, size_t{255}, size_t{256}, size_t{100003}, size_t{10000003}}) {
         void *memory = nullptr;
-        ASSERT_EQ(DK_OK, device.ops->alloc(device.backend, bytes, &memory));
+        const dki_memory where = bytes % 2 ? DKI_MEMORY_DEVICE : DKI_MEMORY_SHARED;
+        ASSERT_EQ(DK_OK, device.ops->alloc(device.backend, where, bytes, &memory));
         EXPECT_EQ(0u, reinterpret_cast<uintptr_t>(memory) % 256);
         std::vector<char> sent(bytes), got(bytes, 1);
         EXPECT_EQ(DK_OK, device.ops->download(device.backend, got.data(), memory, bytes));
         EXPECT_EQ(std::vector<char>(bytes, 0), got);
         for (char &c : sent) c = static_cast<char>(random());
-        EXPECT_EQ(DK_OK, device.ops->upload(device.backend, memory, sent.data(), bytes));
+        std::vector<char> source = sent;
+        EXPECT_EQ(DK_OK,
+                  device.ops->upload(device.backend, DKI_LANE_COPY, memory, source.data(), bytes));
+        source.assign(bytes, 0); // it is the caller's again
         EXPECT_EQ(DK_OK, device.ops->download(device.backend, got.data(), memory, bytes));
         EXPECT_EQ(sent, got);
         device.ops->release(device.backend, memory);
     }
     device.ops->release(device.backend, nullptr);
     void *memory = &memory;
-    EXPECT_EQ(DK_E_MEMORY, device.ops->alloc(device.backend, SIZE_MAX - 64, &memory));
+    EXPECT_EQ(DK_E_MEMORY,
+              device.ops->alloc(device.backend, DKI_MEMORY_DEVICE, SIZE_MAX - 64, &memory));
 }
 
 // A body runs as often as run is called, with the status it returns.

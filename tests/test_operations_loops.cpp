@@ -297,8 +297,15 @@ std::vector<Floats> every_operation(const Backend &kind, int threads, const Size
     EXPECT_EQ(DK_OK, ops->gather(device.backend, DKI_LANE_MAIN, &gather));
 
     const dki_nonlinearity g = with_dropout(nonlinearity(DK_TANH), 1, 0);
-    const dki_linear_forward forward = {x.view(), w.view(), b.data(),      z.view(),
-                                        a.view(), g,        states.data(), workspace.data()};
+    dki_linear_forward forward{};
+    forward.a_in = x.view();
+    forward.w = w.view();
+    forward.b = b.data();
+    forward.z = z.view();
+    forward.a_out = a.view();
+    forward.g = g;
+    forward.state = states.data();
+    forward.workspace = workspace.data();
     EXPECT_EQ(DK_OK, ops->linear_forward(device.backend, DKI_LANE_MAIN, &forward));
 
     dki_loss loss{};
@@ -336,15 +343,17 @@ std::vector<Floats> every_operation(const Backend &kind, int threads, const Size
     rule.beta1 = 0.9;
     rule.beta2 = 0.999;
     rule.epsilon = 1e-8f;
-    const dki_begin begin = {rule, true, states.data()};
+    Array<dki_mailbox> mailbox(device, {dki_mailbox{}}, DKI_MEMORY_SHARED);
+    const dki_begin begin = {rule, true, mailbox.data(), states.data()};
     EXPECT_EQ(DK_OK, ops->begin(device.backend, DKI_LANE_MAIN, &begin));
     const dki_range range = {1, 70000};
     Array<char> partial(device, workspace_for(device, 1, 700, 101));
-    const dki_decide decide = {rule, gradients.data(), &range,        1,
-                               1.0f, states.data(),    partial.data()};
+    const dki_decide decide = {rule,  gradients.data(), &range,        1, 1.0f,
+                               false, states.data(),    partial.data()};
     EXPECT_EQ(DK_OK, ops->decide(device.backend, DKI_LANE_MAIN, &decide));
     const dki_update_range update = {
-        theta.data(), gradients.data(), m.data(), v.data(), range, rule, 0.1f, states.data()};
+        theta.data(), gradients.data(), m.data(), v.data(), nullptr, range, rule,
+        0.1f,         states.data()};
     EXPECT_EQ(DK_OK, ops->update(device.backend, DKI_LANE_MAIN, &update));
 
     const dki_step_state after = states.read()[0];

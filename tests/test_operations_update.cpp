@@ -41,29 +41,53 @@ void expect_bias_corrections(const dki_step_state &state, int64_t t) {
 TEST_P(StepState, BeginTakesTheNextEntryOfTheRing) {
     for (bool decides : {false, true}) {
         dki_step_state state = state_at(0);
-        for (size_t i = 0; i < DKI_RING; ++i) {
-            state.ring[i] = {static_cast<float>(i) + 0.5f, static_cast<float>(i) + 2.0f};
-            state.loss[i] = 7.0;
-        }
+        state.loss = 7.0;
+        dki_mailbox mail{};
+        for (size_t i = 0; i < DKI_RING; ++i)
+            mail.announced[i] = {static_cast<float>(i) + 0.5f, static_cast<float>(i) + 2.0f};
+        Array<dki_mailbox> mailbox(device, {mail}, DKI_MEMORY_SHARED);
         Array<dki_step_state> states(device, {state});
-        const dki_begin op = {adam(), decides, states.data()};
+        const dki_begin op = {adam(), decides, mailbox.data(), states.data()};
         for (uint64_t tick = 1; tick <= 600; ++tick) {
             ASSERT_EQ(DK_OK, device.ops->begin(device.backend, DKI_LANE_MAIN, &op));
             if (tick % 97 != 0 && tick > 3 && tick != 256) continue;
             const dki_step_state now = states.read()[0];
-            const size_t slot = tick % DKI_RING;
+            const dki_tick &announced = mail.announced[tick % DKI_RING];
             ASSERT_EQ(now.tick, tick);
-            EXPECT_EQ(now.rate.lr, state.ring[slot].lr);
-            EXPECT_EQ(now.inverse_normaliser, state.ring[slot].inverse_normaliser);
+            EXPECT_EQ(now.rate.lr, announced.lr);
+            EXPECT_EQ(now.inverse_normaliser, announced.inverse_normaliser);
             EXPECT_EQ(now.rate.grad_scale, 1.0f);
-            EXPECT_EQ(now.loss[slot], 0.0);
-            EXPECT_EQ(now.loss[(slot + 1) % DKI_RING], tick < 255 ? 7.0 : 0.0);
+            EXPECT_EQ(now.loss, 0.0);
             EXPECT_EQ(now.seed, state.seed);
             if (decides)
                 EXPECT_EQ(now.applied, 0u);
             else
                 expect_bias_corrections(now, static_cast<int64_t>(tick));
         }
+    }
+}
+
+// Breaks with a report of the wrong step, at the wrong place, or of what the next step has already
+// reset; and with one of a step that never was.
+TEST_P(StepState, BeginReportsTheStepBefore) {
+    dki_step_state state = state_at(0);
+    state.loss = 7.0;
+    Array<dki_mailbox> mailbox(device, {dki_mailbox{}}, DKI_MEMORY_SHARED);
+    Array<dki_step_state> states(device, {state});
+    const dki_begin op = {adam(), false, mailbox.data(), states.data()};
+    ASSERT_EQ(DK_OK, device.ops->begin(device.backend, DKI_LANE_MAIN, &op));
+    EXPECT_EQ(mailbox.read()[0].reports[0].tick, 0u);
+    for (uint64_t tick : {1u, 255u, 256u, 257u, 1000u}) {
+        state = state_at(tick);
+        state.loss = static_cast<double>(tick) + 0.25;
+        state.bad_tick = tick == 257 ? 255 : 0;
+        Array<dki_step_state> later(device, {state});
+        const dki_begin next = {adam(), false, mailbox.data(), later.data()};
+        ASSERT_EQ(DK_OK, device.ops->begin(device.backend, DKI_LANE_MAIN, &next));
+        const dki_report report = mailbox.read()[0].reports[tick % DKI_RING];
+        EXPECT_EQ(report.tick, tick);
+        EXPECT_EQ(report.loss, state.loss);
+        EXPECT_EQ(report.bad_tick, state.bad_tick);
     }
 }
 
@@ -197,8 +221,9 @@ void check_update(Device &device, Random &random, const UpdateCase &c, int64_t c
     Array<float> parameters(device, theta);
     Array<float> slot1(device, zeros), slot2(device, zeros);
     dki_step_state state = state_at(0);
-    state.ring[0] = {static_cast<float>(c.lr), 1.0f};
-    for (dki_tick &entry : state.ring) entry = state.ring[0];
+    dki_mailbox mail{};
+    for (dki_tick &entry : mail.announced) entry = {static_cast<float>(c.lr), 1.0f};
+    Array<dki_mailbox> mailbox(device, {mail}, DKI_MEMORY_SHARED);
     Array<dki_step_state> states(device, {state});
     Floats m = zeros, v = zeros;
 
@@ -221,7 +246,7 @@ void check_update(Device &device, Random &random, const UpdateCase &c, int64_t c
         const Floats gradient = random.normal(all, step == 2 ? 1e-3 : 1.0);
         Array<float> g(device, gradient);
         op.gradients = g.data();
-        const dki_begin begin = {op.rule, false, states.data()};
+        const dki_begin begin = {op.rule, false, mailbox.data(), states.data()};
         ASSERT_EQ(DK_OK, device.ops->begin(device.backend, DKI_LANE_MAIN, &begin));
         ASSERT_EQ(DK_OK, device.ops->update(device.backend, DKI_LANE_MAIN, &op));
         EXPECT_TRUE(same_bits(g.read(), gradient));

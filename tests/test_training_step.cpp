@@ -26,7 +26,7 @@ dk_tensor gradient_of(dk_tensor tensor) {
 Doubles slot_of(const Trainer &trainer, const Net &net, int slot, dk_tensor tensor, size_t k) {
     const dk_trainer *t = trainer.get();
     const dki_place &place = t->net->layout.places[k - 1];
-    const float *region = t->optimization.slots[slot];
+    const float *region = t->session->tensors.slots[slot];
     Floats values(net.count(tensor, k), 0.0f);
     const dki_backend_ops *ops = t->net->context->backend->ops;
     EXPECT_EQ(place.w_ld, place.inputs) << "this test takes the rows to be unpadded";

@@ -174,13 +174,14 @@ typedef struct dk_context_options {
     void *log_user;         /**< first argument of log */
     dk_log_level log_level; /**< lines above this level are not made */
     dk_allocator allocator; /**< all zero = malloc and free */
+    bool no_plan_cache; /**< on a GPU: don't remember in $XDG_CACHE_HOME/deltak (~/.cache/deltak)
+                             which algorithms were the fastest */
 } dk_context_options;
 
 #define DK_CONTEXT_OPTIONS_INIT                                                                    \
     {                                                                                              \
-        sizeof(dk_context_options), "auto", 0, DK_FP32, false, NULL, NULL, DK_LOG_WARNING, {       \
-            NULL, NULL, NULL                                                                       \
-        }                                                                                          \
+        sizeof(dk_context_options), "auto", 0, DK_FP32, false, NULL, NULL, DK_LOG_WARNING,         \
+            {NULL, NULL, NULL}, false                                                              \
     }
 
 /** Opens a device. `options` NULL = defaults. Asking for the CPU makes no CUDA call.

@@ -40,11 +40,22 @@ DKI_FN dki_words dki_philox(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2
     return words;
 }
 
-/** The four words of elements 4·block … 4·block + 3 of a row. */
+/** The counter of elements 4·block … 4·block + 3 of a row, as above. */
+DKI_FN dki_words dki_random_counter(enum dki_purpose purpose, uint32_t layer, uint64_t tick,
+                                    uint32_t row, uint32_t block) {
+    dki_words counter;
+    counter.v[0] = block;
+    counter.v[1] = row;
+    counter.v[2] = (uint32_t)tick;
+    counter.v[3] = (uint32_t)purpose | layer << 8 | (uint32_t)(tick >> 32) << 20;
+    return counter;
+}
+
+/** The four words of these elements. */
 DKI_FN dki_words dki_random_block(uint64_t seed, enum dki_purpose purpose, uint32_t layer,
                                   uint64_t tick, uint32_t row, uint32_t block) {
-    return dki_philox(seed, block, row, (uint32_t)tick,
-                      (uint32_t)purpose | layer << 8 | (uint32_t)(tick >> 32) << 20);
+    const dki_words counter = dki_random_counter(purpose, layer, tick, row, block);
+    return dki_philox(seed, counter.v[0], counter.v[1], counter.v[2], counter.v[3]);
 }
 
 /** The word of one element. */

@@ -1,5 +1,6 @@
-// The public header, alone, is pedantic C++17, its initialisers too.
+// The public headers, alone, are pedantic C++17, its initialisers too.
 #include <deltak/deltak.h>
+#include <deltak/deltak_cuda.h>
 
 extern dk_context_options dk_test_options;
 dk_context_options dk_test_options = DK_CONTEXT_OPTIONS_INIT;
@@ -19,3 +20,5 @@ extern dk_fit_options dk_test_fit;
 dk_fit_options dk_test_fit = DK_FIT_OPTIONS_INIT;
 extern dk_bench_options dk_test_bench;
 dk_bench_options dk_test_bench = DK_BENCH_OPTIONS_INIT;
+extern dk_cuda_batch dk_test_cuda_batch;
+dk_cuda_batch dk_test_cuda_batch = DK_CUDA_BATCH_INIT;

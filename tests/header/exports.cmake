@@ -1,5 +1,10 @@
-# libdeltak.so exports every DK_API function of the header, and nothing else.
-file(READ ${HEADER} text)
+# libdeltak.so exports every DK_API function of its C headers, which lie in HEADERS, and nothing else.
+file(GLOB headers ${HEADERS}/*.h)
+set(text)
+foreach(header IN LISTS headers)
+    file(READ ${header} one)
+    string(APPEND text "${one}")
+endforeach()
 string(REGEX MATCHALL "\nDK_API [^(]*\\(" declarations "${text}")
 set(declared)
 foreach(declaration IN LISTS declarations)
@@ -22,7 +27,7 @@ list(FILTER extra EXCLUDE REGEX
 
 list(LENGTH declared count)
 if(count EQUAL 0)
-    message(FATAL_ERROR "no DK_API declaration found in ${HEADER}")
+    message(FATAL_ERROR "no DK_API declaration found in ${HEADERS}")
 endif()
 if(missing OR extra)
     message(FATAL_ERROR "declared but not exported: ${missing}\nexported but not declared: ${extra}")

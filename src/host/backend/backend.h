@@ -15,9 +15,18 @@
 #define DKI_BACKEND_H
 
 #include "base/log.h"
+#include "kernels/init.h"
 #include "kernels/optimizer.h"
 
 typedef struct dki_backend dki_backend;
+
+/** Storage type of A, Z, Δ and of the working copy of W. */
+typedef enum dki_element { DKI_ELEMENT_F32, DKI_ELEMENT_BF16, DKI_ELEMENT_F16 } dki_element;
+
+/** Bytes of an element. */
+static inline size_t dki_element_bytes(dki_element element) {
+    return element == DKI_ELEMENT_F32 ? 4 : 2;
+}
 
 /** What a backend gets of its host. */
 typedef struct dki_services {
@@ -30,8 +39,17 @@ typedef struct dki_matrix {
     int64_t rows, cols, ld;
 } dki_matrix;
 
-/** Queues of a step; operations on one lane run in order, lanes meet at order(). */
-typedef enum dki_lane { DKI_LANE_MAIN = 0, DKI_LANE_PARAMS = 1 } dki_lane;
+/** Queues: operations on one lane run in order, lanes meet at order(). A step takes two, so that
+ *  what makes parameters' gradients and updates runs beside the data gradients; batches are copied
+ *  to the device on the third, while steps run. */
+typedef enum dki_lane { DKI_LANE_MAIN = 0, DKI_LANE_PARAMS = 1, DKI_LANE_COPY = 2 } dki_lane;
+enum { DKI_LANE_COUNT = 3, DKI_STEP_LANES = 2 };
+
+/** Where memory lies. */
+typedef enum dki_memory {
+    DKI_MEMORY_DEVICE, /* the device's own */
+    DKI_MEMORY_SHARED  /* the host's, pinned: both read and write it */
+} dki_memory;
 
 /** g⁽ᵏ⁾ with what follows it: a = g(z) ⊙ dropout. */
 typedef struct dki_nonlinearity {
@@ -43,32 +61,55 @@ typedef struct dki_nonlinearity {
     uint32_t first_row; /* at: parts of the random counter */
 } dki_nonlinearity;
 
-/** One entry of the ring that tells a step what the host alone knows beforehand. */
+/** What the host alone knows of a step beforehand. */
 typedef struct dki_tick {
     float lr;
     float inverse_normaliser; /* 1/Σw of the effective batch, 1/(Σw·n_L) for means over outputs */
 } dki_tick;
 
+/** What the host wants to know of a step afterwards. */
+typedef struct dki_report {
+    double loss;       /* mean of the step */
+    uint64_t bad_tick; /* as in dki_step_state, at the end of the step */
+    uint64_t tick;     /* which step this is; written last, so that it vouches for the others */
+} dki_report;
+
 enum { DKI_RING = 256 };
 
+/** Where host and device leave each other word, in shared memory: entry tick mod DKI_RING. The host
+ *  is never more than DKI_RING/2 steps ahead. A step is reported when the next one begins, so that
+ *  all of it is known; of the last one the state tells. */
+typedef struct dki_mailbox {
+    dki_tick announced[DKI_RING]; /* by the host, read by begin */
+    dki_report reports[DKI_RING]; /* by begin, read by the host */
+} dki_mailbox;
+
 /** The state of a training run, in device memory, so that one captured step serves the whole run.
- *  The host writes `ring` ahead and reads `loss`, `applied` and `bad_tick` behind. */
+ *  All zero is the start, but for seed, the powers (1) and loss_scale. */
 typedef struct dki_step_state {
-    uint64_t tick;     /* steps begun: data position, dropout, learning rate */
+    uint64_t tick;     /* steps begun: dropout, learning rate */
     uint64_t applied;  /* updates applied: Adam's t */
     uint64_t bad_tick; /* the first tick with a non-finite value, counted from 1; 0 = none. Latched:
                           later updates do nothing */
     uint64_t cursor;   /* next position in the order of samples */
-    uint64_t row;      /* rows of the effective batch that earlier micro-batches had: dropout */
     uint64_t seed;     /* of dropout */
+    double loss;       /* mean loss of this tick, so far */
     double beta1_power; /* β₁ᵗ, β₂ᵗ by repeated multiplication */
     double beta2_power;
     double gradient_norm; /* 2-norm before clipping, where decide looked at it */
     dki_rate rate;        /* of the update under way */
     float inverse_normaliser;
-    dki_tick ring[DKI_RING]; /* entry tick mod DKI_RING */
-    double loss[DKI_RING];   /* mean loss of a step, same index */
+    float loss_scale; /* Δ, dW and db are this many times δ and its gradients; 0 stands for 1 */
+    float
+        delta_scale; /* the loss_scale that Δ of this tick has; decide may have changed it since */
+    uint32_t skip;   /* this tick's update does nothing: its scaled gradients overflowed */
+    uint32_t good_ticks; /* in a row since loss_scale last changed */
+    uint32_t unused;
 } dki_step_state;
+
+/** Dynamic loss scaling, as PyTorch's GradScaler: halved where gradients overflow, doubled after so
+ *  many updates in a row that didn't. At 1 an overflow is the network's own. */
+enum { DKI_LOSS_SCALE_START = 65536, DKI_LOSS_SCALE_PATIENCE = 2000 };
 
 /** A layer as prepare() sees it. */
 typedef struct dki_layer_shape {
@@ -83,24 +124,26 @@ typedef struct dki_plan_request {
     int64_t max_batch;
     bool gradients; /* a backward pass will follow */
     bool keep_all;  /* every z, a, δ must be readable */
+    bool choose;    /* a session follows: choose algorithms now, by timing where that is allowed;
+                    otherwise only the sizes are asked for, and they are the same */
 } dki_plan_request;
 
 /** The backend's answer; arrays are the caller's, [layer_count]. */
 typedef struct dki_plan {
-    bool *keep_z;        /* z⁽ᵏ⁾ needs storage of its own (otherwise forward gets Z absent) */
-    size_t alignment;    /* every tensor starts on a multiple of so many bytes */
-    int64_t ld_multiple; /* leading dimensions of A, Z, Δ are multiples of this */
-    size_t element;      /* bytes of an element of A, Z, Δ */
+    bool *keep_z;      /* z⁽ᵏ⁾ needs storage of its own (otherwise forward gets Z absent) */
+    size_t *aux_bytes; /* what forward leaves for g′ of layer k beside Z and A; mostly 0 */
     size_t workspace_bytes; /* for one lane; the caller gives each operation its lane's */
 } dki_plan;
 
 /** Z = A W ᵀ + 1 bᵀ,  A′ = g(Z) ⊙ dropout. */
 typedef struct dki_linear_forward {
-    dki_matrix a_in;  /* [B, n_{k−1}] */
-    dki_matrix w;     /* [n_k, n_{k−1}] */
-    const float *b;   /* [n_k] */
-    dki_matrix z;     /* [B, n_k] or absent */
-    dki_matrix a_out; /* [B, n_k] */
+    dki_matrix a_in;       /* [B, n_{k−1}] */
+    dki_matrix w;          /* [n_k, n_{k−1}], in the storage type */
+    const float *b;        /* [n_k] */
+    const void *b_working; /* the same in the storage type, or NULL where that is fp32 */
+    dki_matrix z;          /* [B, n_k] or absent */
+    dki_matrix a_out;      /* [B, n_k] */
+    void *aux;             /* plan.aux_bytes of this layer, or NULL */
     dki_nonlinearity g;
     const dki_step_state *state; /* read with dropout */
     void *workspace;
@@ -109,9 +152,10 @@ typedef struct dki_linear_forward {
 /** Δ_{k−1} = (Δ_k W_k) ⊙ g′(Z_{k−1}) ⊙ dropout, db_{k−1} = its column sums. */
 typedef struct dki_linear_backward_data {
     dki_matrix delta;     /* Δ_k [B, n_k] */
-    dki_matrix w;         /* [n_k, n_{k−1}] */
+    dki_matrix w;         /* [n_k, n_{k−1}], in the storage type */
     dki_matrix z;         /* Z_{k−1}, or absent where prepare() said so */
     dki_matrix a;         /* A_{k−1} */
+    const void *aux;      /* what forward of layer k−1 left there, or NULL */
     dki_nonlinearity g;   /* of layer k−1; identity for the gradient of the input */
     dki_matrix delta_out; /* Δ_{k−1} [B, n_{k−1}] */
     float *db;            /* [n_{k−1}] or NULL */
@@ -126,20 +170,22 @@ typedef struct dki_linear_backward_params {
     dki_matrix a_in;       /* [B, n_{k−1}] */
     dki_matrix dw;         /* [n_k, n_{k−1}] */
     bool accumulate;       /* dW += */
-    dki_step_state *state; /* latches bad_tick where dW isn't finite; NULL = nobody asks */
+    dki_step_state *state; /* latches bad_tick where dW isn't finite, unless update and decide do on
+                              this backend; NULL = nobody asks */
     void *workspace;
 } dki_linear_backward_params;
 
-/** X = (features[order[cursor + i]] − shift)·scale, Y likewise, and the labels and weights of the
- * same rows; advances the cursor by B. f64 features are subtracted and scaled in double. */
+/** X = (features[row] − shift)·scale, Y likewise, and the labels and weights of the same rows;
+ * row i of the batch is order[p + i], or p + i itself, with p = state->cursor, which advances by B,
+ * or p = 0. f64 features are subtracted and scaled in double. */
 typedef struct dki_gather {
     const void *features; /* device memory; element (i, j) at i·row_stride + j·col_stride */
     dk_dtype type;
     int64_t row_stride, col_stride; /* in elements */
     const double *shift;            /* [n_0], or NULL: 0 and 1 */
     const float *scale;
-    const int64_t *order;       /* row numbers; NULL = cursor + i itself */
-    int64_t order_rows;         /* how many it holds */
+    bool at_cursor;
+    const int64_t *order;       /* row numbers, or NULL */
     dki_matrix x;               /* [B, n_0], out */
     const int32_t *labels_in;   /* [all rows] or NULL */
     const float *targets_in;    /* [all rows, n_L] or NULL */
@@ -147,10 +193,10 @@ typedef struct dki_gather {
     const float *target_scale;
     const float *weights_in; /* [all rows] or NULL */
     int64_t target_cols;
-    int32_t *labels; /* [B], out */
-    float *targets;  /* [B, n_L], out */
-    float *weights;  /* [B], out */
-    dki_step_state *state;
+    int32_t *labels;       /* [B], out */
+    float *targets;        /* [B, n_L], out */
+    float *weights;        /* [B], out */
+    dki_step_state *state; /* a backend may latch bad_tick where x isn't finite */
 } dki_gather;
 
 /** What the loss operation computes beside the public kinds: Δ_L from a given ∂l/∂a⁽ᴸ⁾. */
@@ -164,7 +210,7 @@ typedef struct dki_loss_rule {
 } dki_loss_rule;
 
 /** Loss and Δ_L in one pass; db_L = its column sums. The loss, times inverse_normaliser, is added
- * to state->loss of this tick; a non-finite one latches bad_tick. */
+ * to state->loss; a non-finite one latches bad_tick. */
 typedef struct dki_loss {
     dki_loss_rule rule;
     dki_matrix z, a;       /* of layer L; z may be absent where g is the identity */
@@ -184,31 +230,52 @@ typedef struct dki_range {
     int64_t first, count; /* elements */
 } dki_range;
 
-/** θ ← rule(θ, g, slots) over a range. Does nothing once bad_tick is latched. */
+/** θ ← rule(θ, g, slots) over a range, and the working copy after it. Does nothing once bad_tick is
+ *  latched, or where decide set skip. A backend that doesn't look through dW looks here: it latches
+ *  bad_tick where a gradient or a new θ isn't finite, and leaves that element as it is. */
 typedef struct dki_update_range {
     float *parameters, *gradients, *slot1, *slot2; /* region starts; slots NULL where unused */
+    void *working; /* region start of the parameters in the storage type, or NULL */
     dki_range range;
     dki_rule rule;
     float decay; /* λ of this range */
     dki_step_state *state;
 } dki_update_range;
 
-/** The first operation of a step: takes the ring entry of the next tick, and (unless decide will)
- *  counts the update and sets its rate. */
+/** working = parameters in the storage type, rounded to nearest, over a range. */
+typedef struct dki_cast {
+    const float *parameters; /* region starts */
+    void *working;
+    dki_range range;
+} dki_cast;
+
+/** W of initial weights by Philox words of (seed, layer, row, element): the same bits everywhere. */
+typedef struct dki_initialise {
+    dki_matrix w; /* [n_k, n_{k−1}], fp32 */
+    dki_init_rule rule;
+    uint64_t seed;
+    uint32_t layer; /* k */
+} dki_initialise;
+
+/** The first operation of a step: reports the last tick, takes what is announced for the next one,
+ *  and (unless decide will) counts the update and sets its rate. */
 typedef struct dki_begin {
     dki_rule rule;
     bool decide_follows;
+    dki_mailbox *mailbox;
     dki_step_state *state;
 } dki_begin;
 
-/** After the backward pass: the finite flag and the 2-norm over ranges of the gradients, skip and
- *  the gradient's multiplier. */
+/** After the backward pass: the 2-norm over ranges of the gradients, from it the gradient's
+ *  multiplier, or skip. A norm that isn't finite latches bad_tick, but for loss scaling above 1:
+ *  that halves the scale and skips this update. Counts the update if it will be applied. */
 typedef struct dki_decide {
     dki_rule rule;
     const float *gradients;
-    const dki_range *ranges; /* host memory */
+    const dki_range *ranges; /* host memory, read before decide returns */
     size_t range_count;
-    float clip_norm; /* 0 = off */
+    float clip_norm;   /* 0 = off */
+    bool loss_scaling; /* as in dki_backend */
     dki_step_state *state;
     void *workspace;
 } dki_decide;
@@ -239,11 +306,12 @@ typedef dk_status (*dki_body)(void *argument);
 typedef struct dki_recording dki_recording;
 
 typedef struct dki_backend_ops {
-    /* memory: on the device, 256-byte aligned, zeroed; upload and download block, offsets are the
-     * caller's */
-    dk_status (*alloc)(dki_backend *, size_t bytes, void **memory);
+    /* memory, 256-byte aligned, zeroed; offsets are the caller's. upload is queued on a lane, and
+     * `from` may be written again when it returns; download waits for all lanes, and so does
+     * release */
+    dk_status (*alloc)(dki_backend *, dki_memory where, size_t bytes, void **memory);
     void (*release)(dki_backend *, void *memory);
-    dk_status (*upload)(dki_backend *, void *to, const void *from, size_t bytes);
+    dk_status (*upload)(dki_backend *, dki_lane, void *to, const void *from, size_t bytes);
     dk_status (*download)(dki_backend *, void *to, const void *from, size_t bytes);
     dk_status (*sync)(dki_backend *);
 
@@ -261,15 +329,19 @@ typedef struct dki_backend_ops {
     /* the ends */
     dk_status (*gather)(dki_backend *, dki_lane, const dki_gather *);
     dk_status (*loss)(dki_backend *, dki_lane, const dki_loss *);
+
+    /* parameters; cast only where the storage type isn't fp32 */
+    dk_status (*initialise)(dki_backend *, dki_lane, const dki_initialise *);
     dk_status (*update)(dki_backend *, dki_lane, const dki_update_range *);
+    dk_status (*cast)(dki_backend *, dki_lane, const dki_cast *);
 
     /* the step state */
     dk_status (*begin)(dki_backend *, dki_lane, const dki_begin *);
     dk_status (*decide)(dki_backend *, dki_lane, const dki_decide *);
 
     /* time: `after` waits for all that is queued on `before`; run captures `body` when *recording
-     * is empty, and replays it otherwise (the CPU just calls it); a NULL body forgets the recording
-     */
+     * is empty, and then plays what was captured (the CPU just calls it); a NULL body forgets the
+     * recording. A body begins and ends on the main lane, and uses the step's lanes only */
     dk_status (*order)(dki_backend *, dki_lane before, dki_lane after);
     dk_status (*run)(dki_backend *, dki_recording **recording, dki_body body, void *argument);
 
@@ -278,13 +350,40 @@ typedef struct dki_backend_ops {
     dk_status (*bare_product)(dki_backend *, dki_lane, int method, const dki_bare_product *);
 } dki_backend_ops;
 
+/** What a GPU can do beside: for applications that use it themselves. */
+typedef struct dki_cuda_ops {
+    /* the main lane is the caller's stream from now on; NULL = the backend's own again. Forgets
+     * nothing; the caller keeps the stream alive. Waits for what is queued */
+    dk_status (*use_stream)(dki_backend *, void *stream);
+    /* DK_E_ARGUMENT, with `what` in the text, where [p, p + bytes) isn't memory of this GPU or p
+     * isn't a multiple of `alignment` */
+    dk_status (*require_resident)(dki_backend *, const void *p, size_t bytes, size_t alignment,
+                                  const char *what);
+    /* to [rows, cols], dense fp32 in device memory = from, of the storage type */
+    dk_status (*unpack)(dki_backend *, dki_lane, dki_matrix from, float *to);
+} dki_cuda_ops;
+
 struct dki_backend {
     const dki_backend_ops *ops;
-    bool host_memory; /* device pointers may be read and written by the host */
+    const dki_cuda_ops *cuda; /* NULL: not a GPU */
+    dki_element element; /* storage type of A, Z and Δ; where it isn't fp32, products take a working
+                            copy of W in it */
+    int64_t ld_multiple; /* leading dimensions of W, A, Z, Δ are multiples of this */
+    bool host_memory;    /* device pointers may be read and written by the host */
+    bool loss_scaling;   /* scaled gradients may overflow: every step needs decide */
+    bool early_updates;  /* a layer's update runs beside the data gradients of those below */
 };
 
 /** Opens the CPU backend. threads ≥ 1. DK_E_UNSUPPORTED (precision), DK_E_MEMORY. */
 dk_status dki_cpu_open(dki_backend **backend, const dki_services *services, int threads,
                        dk_precision precision);
+
+/** How a GPU is opened. */
+typedef struct dki_cuda_options {
+    int ordinal;
+    dk_precision precision;
+    bool deterministic; /* the library's first choice; nothing is timed */
+    bool plan_cache;    /* remember on disk what was timed */
+} dki_cuda_options;
 
 #endif

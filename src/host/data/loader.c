@@ -19,21 +19,15 @@ enum {
     STAGED_BYTES = 8 << 20 /* most that a chunk of a mapped set holds, unless a batch is more */
 };
 
-typedef struct chunk {
-    int64_t rows;
-    int64_t *order; /* storage rows */
-    void *features; /* staged copies, or NULL */
-    int32_t *labels;
-    float *targets, *weights;
-} chunk;
-
 /* The thread fills chunk `filled` mod CHUNKS, the consumer reads chunk `taken` mod CHUNKS; a chunk
  * belongs to one of them at a time, so only the counters and what follows them need the lock. */
 struct dki_loader {
     dk_dataset *dataset;
     const dk_allocator *allocator;
     int64_t batch, chunk_rows;
-    chunk chunks[CHUNKS];
+    dki_loading loading;
+    bool copies; /* chunks hold copies of the rows */
+    dki_chunk chunks[CHUNKS];
 
     bool shuffle;
     uint64_t seed, epoch;
@@ -86,7 +80,7 @@ static bool advise_epoch(const dki_loader *loader) {
 }
 
 /* Copies the rows in chunk->order out of the file. */
-static dk_status stage(dki_loader *loader, chunk *to, bool large) {
+static dk_status stage(dki_loader *loader, dki_chunk *to, bool large) {
     const dki_storage *storage = loader->dataset->storage;
     int64_t width = storage->features_count, targets = storage->target_count;
     size_t row_bytes = (size_t)width * dki_dtype_bytes(storage->type);
@@ -99,7 +93,8 @@ static dk_status stage(dki_loader *loader, chunk *to, bool large) {
         void *copy = (char *)to->features + (size_t)i * row_bytes;
         dki_view_copy(storage->features, storage->type, row * storage->row_stride,
                       storage->col_stride, width, copy);
-        int64_t bad = dki_view_nonfinite(copy, storage->type, 0, 1, width);
+        /* What lies in memory was looked through when the set was made. */
+        int64_t bad = storage->mapped ? dki_view_nonfinite(copy, storage->type, 0, 1, width) : -1;
         if (bad >= 0) return dki_fail_nonfinite(storage, row, bad);
         if (to->labels) to->labels[i] = storage->labels[row];
         if (to->targets)
@@ -111,11 +106,11 @@ static dk_status stage(dki_loader *loader, chunk *to, bool large) {
 }
 
 /* Waits for a chunk that the consumer is done with; NULL when told to stop. */
-static chunk *free_chunk(dki_loader *loader) {
+static dki_chunk *free_chunk(dki_loader *loader) {
     pthread_mutex_lock(&loader->lock);
     while (loader->filled - loader->taken == CHUNKS && !stopping(loader))
         pthread_cond_wait(&loader->moved, &loader->lock);
-    chunk *found = stopping(loader) ? NULL : &loader->chunks[loader->filled % CHUNKS];
+    dki_chunk *found = stopping(loader) ? NULL : &loader->chunks[loader->filled % CHUNKS];
     pthread_mutex_unlock(&loader->lock);
     return found;
 }
@@ -137,11 +132,10 @@ static void announce(dki_loader *loader, bool finished, dk_status status) {
 static void *fill_chunks(void *argument) {
     dki_loader *loader = argument;
     const dk_dataset *set = loader->dataset;
-    bool staged = set->storage->mapped;
-    bool large = staged && advise_epoch(loader);
+    bool large = loader->copies && set->storage->mapped && advise_epoch(loader);
     dk_status status = DK_OK;
     for (int64_t first = 0; first < set->rows && status == DK_OK; first += loader->chunk_rows) {
-        chunk *to = free_chunk(loader);
+        dki_chunk *to = free_chunk(loader);
         if (!to) break;
         int64_t left = set->rows - first;
         to->rows = left < loader->chunk_rows ? left : loader->chunk_rows;
@@ -149,9 +143,10 @@ static void *fill_chunks(void *argument) {
             uint64_t at = (uint64_t)(first + i);
             if (loader->shuffle)
                 at = dki_shuffle(loader->seed, loader->epoch, (uint64_t)set->rows, at);
-            to->order[i] = dki_dataset_row(set, (int64_t)at);
+            to->order[i] =
+                loader->loading == DKI_LOAD_ORDER ? (int64_t)at : dki_dataset_row(set, (int64_t)at);
         }
-        if (staged) status = stage(loader, to, large);
+        if (loader->copies) status = stage(loader, to, large);
         if (status == DK_OK) announce(loader, false, DK_OK);
     }
     announce(loader, true, status);
@@ -170,11 +165,11 @@ static void stop_thread(dki_loader *loader) {
     loader->running = false;
 }
 
-static dk_status allocate_chunk(dki_loader *loader, chunk *to) {
+static dk_status allocate_chunk(dki_loader *loader, dki_chunk *to) {
     const dki_storage *storage = loader->dataset->storage;
     size_t rows = (size_t)loader->chunk_rows, count = 0;
     DKI_TRY(dki_new(loader->allocator, &to->order, rows, "the order of the rows"));
-    if (!storage->mapped) return DK_OK;
+    if (!loader->copies) return DK_OK;
     DKI_REQUIRE(dki_mul(rows, (size_t)storage->features_count, &count), DK_E_MEMORY,
                 "a batch of %lld rows of %lld features overflows the address space",
                 (long long)loader->batch, (long long)storage->features_count);
@@ -194,10 +189,10 @@ static dk_status allocate_chunk(dki_loader *loader, chunk *to) {
 }
 
 /* Whole batches a chunk, so that no batch straddles two; no more than the set holds. */
-static int64_t choose_chunk_rows(const dk_dataset *set, int64_t batch) {
+static int64_t choose_chunk_rows(const dk_dataset *set, int64_t batch, bool copies) {
     const dki_storage *storage = set->storage;
     int64_t batches = (ORDER_ROWS + batch - 1) / batch;
-    if (storage->mapped) {
+    if (copies) {
         double row_bytes = (double)storage->features_count * (double)dki_dtype_bytes(storage->type);
         if (storage->targets) row_bytes += 4.0 * (double)storage->target_count;
         double fitting = STAGED_BYTES / ((row_bytes + 16) * (double)batch);
@@ -207,7 +202,8 @@ static int64_t choose_chunk_rows(const dk_dataset *set, int64_t batch) {
     return batches < all ? batches * batch : set->rows;
 }
 
-dk_status dki_loader_create(dki_loader **loader, const dk_dataset *dataset, int64_t batch) {
+dk_status dki_loader_create(dki_loader **loader, const dk_dataset *dataset, int64_t batch,
+                            dki_loading loading) {
     *loader = NULL;
     DKI_REQUIRE(batch >= 1, DK_E_ARGUMENT, "a batch of %lld rows: it needs one at least",
                 (long long)batch);
@@ -217,7 +213,10 @@ dk_status dki_loader_create(dki_loader **loader, const dk_dataset *dataset, int6
     made->allocator = allocator;
     made->dataset = dki_dataset_hold(dataset);
     made->batch = batch < dataset->rows ? batch : dataset->rows;
-    made->chunk_rows = choose_chunk_rows(dataset, made->batch);
+    made->loading = loading;
+    made->copies =
+        loading == DKI_LOAD_COPIES || (loading == DKI_LOAD_IN_PLACE && dataset->storage->mapped);
+    made->chunk_rows = choose_chunk_rows(dataset, made->batch, made->copies);
     pthread_mutex_init(&made->lock, NULL); /* with default attributes neither can fail */
     pthread_cond_init(&made->moved, NULL);
     for (int i = 0; i < CHUNKS; ++i) {
@@ -235,7 +234,7 @@ void dki_loader_destroy(dki_loader *loader) {
     if (!loader) return;
     stop_thread(loader);
     for (int i = 0; i < CHUNKS; ++i) {
-        chunk *old = &loader->chunks[i];
+        dki_chunk *old = &loader->chunks[i];
         dki_release(loader->allocator, old->order);
         dki_release(loader->allocator, old->features);
         dki_release(loader->allocator, old->labels);
@@ -265,7 +264,7 @@ dk_status dki_loader_begin(dki_loader *loader, bool shuffle, uint64_t seed, uint
 }
 
 /* Gives the chunk at hand back and waits for the next one; NULL at the end of the epoch. */
-static chunk *next_chunk(dki_loader *loader, dk_status *status) {
+static dki_chunk *next_chunk(dki_loader *loader, dk_status *status) {
     pthread_mutex_lock(&loader->lock);
     if (loader->holding) {
         ++loader->taken;
@@ -280,22 +279,40 @@ static chunk *next_chunk(dki_loader *loader, dk_status *status) {
     return loader->holding ? &loader->chunks[loader->taken % CHUNKS] : NULL;
 }
 
+/* The same with the thread's error, if that ended it. */
+static dk_status take_chunk(dki_loader *loader, dki_chunk **chunk) {
+    dk_status status = DK_OK;
+    DKI_REQUIRE(loader->running, DK_E_STATE, "the loader has begun no epoch");
+    *chunk = next_chunk(loader, &status);
+    if (status != DK_OK) dki_error_restore(loader->text);
+    return status;
+}
+
+dk_status dki_loader_next_chunk(dki_loader *loader, const dki_chunk **chunk) {
+    dki_chunk *taken = NULL;
+    DKI_TRY(take_chunk(loader, &taken));
+    *chunk = taken;
+    return DK_OK;
+}
+
+int64_t dki_loader_chunk_rows(const dki_loader *loader) {
+    return loader->chunk_rows;
+}
+
 dk_status dki_loader_next(dki_loader *loader, dki_loaded *batch) {
     const dki_storage *storage = loader->dataset->storage;
     *batch = (dki_loaded){.type = storage->type};
     DKI_REQUIRE(loader->running, DK_E_STATE, "the loader has begun no epoch");
     /* `taken` is written by this thread alone, so it is read here without the lock. */
-    chunk *from = loader->holding ? &loader->chunks[loader->taken % CHUNKS] : NULL;
+    dki_chunk *from = loader->holding ? &loader->chunks[loader->taken % CHUNKS] : NULL;
     if (!from || loader->position == from->rows) {
-        dk_status status = DK_OK;
-        from = next_chunk(loader, &status);
-        if (status != DK_OK) dki_error_restore(loader->text);
-        if (!from) return status;
+        DKI_TRY(take_chunk(loader, &from));
+        if (!from) return DK_OK;
     }
     int64_t at = loader->position, left = from->rows - at;
     batch->rows = left < loader->batch ? left : loader->batch;
     loader->position += batch->rows;
-    if (!storage->mapped) {
+    if (!loader->copies) {
         batch->features = storage->features;
         batch->row_stride = storage->row_stride;
         batch->col_stride = storage->col_stride;

@@ -11,6 +11,22 @@
 
 typedef struct dki_loader dki_loader;
 
+/** What a chunk holds beside the order of its rows. */
+typedef enum dki_loading {
+    DKI_LOAD_IN_PLACE, /* rows of a mapped file; those in memory are read where they lie */
+    DKI_LOAD_COPIES,   /* rows, wherever they lie */
+    DKI_LOAD_ORDER     /* nothing */
+} dki_loading;
+
+/** Some batches' rows. Copies are dense, [rows, …], in the set's types; NULL where there are none. */
+typedef struct dki_chunk {
+    int64_t rows;
+    int64_t *order; /* row numbers in the storage; DKI_LOAD_ORDER: in the set */
+    void *features;
+    int32_t *labels;
+    float *targets, *weights;
+} dki_chunk;
+
 /** The rows of one batch, ready for the gather operation; valid until the next call on the loader.
  */
 typedef struct dki_loaded {
@@ -25,7 +41,8 @@ typedef struct dki_loaded {
 } dki_loaded;
 
 /** `batch` rows at a time. Starts no thread yet. DK_E_MEMORY. */
-dk_status dki_loader_create(dki_loader **loader, const dk_dataset *dataset, int64_t batch);
+dk_status dki_loader_create(dki_loader **loader, const dk_dataset *dataset, int64_t batch,
+                            dki_loading loading);
 void dki_loader_destroy(dki_loader *loader);
 
 /** Begins an epoch: shuffled by (seed, epoch), or in order. An epoch under way is dropped.
@@ -34,6 +51,11 @@ dk_status dki_loader_begin(dki_loader *loader, bool shuffle, uint64_t seed, uint
 
 /** The next batch; waits for the thread where it must. DK_E_NONFINITE (a mapped row; names it). */
 dk_status dki_loader_next(dki_loader *loader, dki_loaded *batch);
+
+/** In place of single batches: the next chunk, NULL at the end of the epoch. It holds whole batches, at
+ *  most dki_loader_chunk_rows() rows, and is valid until the next call. */
+dk_status dki_loader_next_chunk(dki_loader *loader, const dki_chunk **chunk);
+int64_t dki_loader_chunk_rows(const dki_loader *loader);
 
 /** Σ of the weights (class weight of the label × sample weight; 1 where absent) over a batch. */
 double dki_loaded_weight(const dki_loaded *batch, const float *class_weights);

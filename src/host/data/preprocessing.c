@@ -82,5 +82,6 @@ dk_status dk_net_learn_preprocessing(dk_net *net, const dk_dataset *train) {
     dki_scaling_replace(net->context, &net->features, &features);
     dki_scaling_replace(net->context, &net->targets, &targets);
     net->task = train->storage->task;
+    ++net->revision;
     return DK_OK;
 }

@@ -1,7 +1,10 @@
 #include "model/context.h"
 
+#include "backend/plugin.h"
+
 #include <omp.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TEXT_(x) #x
@@ -20,18 +23,46 @@ static int default_threads(void) {
     return threads < 1 ? 1 : threads;
 }
 
-/* No CUDA backend is part of this build: only "auto" and "cpu" open anything. */
-static dk_status open_device(dk_context *context, const char *device, int threads) {
-    if (strcmp(device, "auto") == 0 || strcmp(device, "cpu") == 0)
-        return dki_cpu_open(&context->backend, &context->services, threads, context->precision);
-    const char *number = strncmp(device, "cuda:", 5) == 0 ? device + 5 : NULL;
-    bool cuda = strcmp(device, "cuda") == 0 ||
-                (number && *number && strspn(number, "0123456789") == strlen(number));
-    DKI_REQUIRE(cuda, DK_E_ARGUMENT,
+static dk_status open_cpu(dk_context *context, const dk_context_options *options) {
+    return dki_cpu_open(&context->backend, &context->services,
+                        options->threads ? options->threads : default_threads(),
+                        options->precision);
+}
+
+static dk_status open_cuda(dk_context *context, const dk_context_options *options, int ordinal) {
+    dki_cuda_options cuda = {.ordinal = ordinal,
+                             .precision = options->precision,
+                             .deterministic = options->deterministic,
+                             .plan_cache = !options->no_plan_cache};
+    return dki_cuda_load(&context->backend, &context->services, &cuda);
+}
+
+/* A working GPU, else the CPU. What a GPU that is there can't do (a precision, enough memory) is an
+ * error: it is no reason to run slowly somewhere else. */
+static dk_status open_auto(dk_context *context, const dk_context_options *options) {
+    dk_status status = open_cuda(context, options, 0);
+    if (status != DK_E_DEVICE) return status;
+    dki_log_line(&context->log, DK_LOG_INFO, "on the CPU, because: %s", dk_error_text());
+    return open_cpu(context, options);
+}
+
+/* N of "cuda:N", 0 of "cuda", −1 of anything else. */
+static int cuda_ordinal(const char *device) {
+    if (strcmp(device, "cuda") == 0) return 0;
+    const char *number = strncmp(device, "cuda:", 5) == 0 ? device + 5 : "";
+    size_t digits = strspn(number, "0123456789");
+    return digits && digits <= 4 && !number[digits] ? atoi(number) : -1;
+}
+
+static dk_status open_device(dk_context *context, const dk_context_options *options) {
+    const char *device = options->device ? options->device : "auto";
+    if (strcmp(device, "cpu") == 0) return open_cpu(context, options);
+    if (strcmp(device, "auto") == 0) return open_auto(context, options);
+    int ordinal = cuda_ordinal(device);
+    DKI_REQUIRE(ordinal >= 0, DK_E_ARGUMENT,
                 "unknown device \"%s\": one of \"auto\", \"cpu\", \"cuda\", \"cuda:N\"", device);
-    return dki_fail(DK_E_DEVICE,
-                    "%s: this build of deltak has no CUDA backend; use \"cpu\" or \"auto\"",
-                    device);
+    dk_status status = open_cuda(context, options, ordinal);
+    return status ? dki_fail_in(status, "%s", device) : DK_OK;
 }
 
 static const dk_allocator *chosen_allocator(const dk_context_options *options) {
@@ -63,8 +94,7 @@ dk_status dk_context_create(dk_context **context, const dk_context_options *opti
     made->log.level = options->log_level;
     pthread_mutex_init(&made->log.lock, NULL);
     made->services = (dki_services){&made->allocator, &made->log};
-    DKI_TRY_OUT(open_device(made, options->device ? options->device : "auto",
-                            options->threads ? options->threads : default_threads()));
+    DKI_TRY_OUT(open_device(made, options));
     DKI_TRY_OUT(made->backend->ops->describe(made->backend, &made->info));
     *context = made;
     return DK_OK;

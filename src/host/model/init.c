@@ -1,8 +1,5 @@
 /* Initial weights: Philox words of (seed, layer, row, element), so the same on every device. */
-#include "kernels/philox.h"
-#include "kernels/scalar.h"
 #include "model/net.h"
-#include "model/transfer.h"
 
 #include <math.h>
 
@@ -31,37 +28,24 @@ static bool is_normal(dk_init init) {
            init == DK_INIT_LECUN_NORMAL;
 }
 
-/* Row i of W. A uniform variate in (−c, c) has variance c²/3. */
-static void fill_row(const dk_layer *layer, uint32_t number, uint64_t seed, int64_t row,
-                     int64_t inputs, float *values) {
+/* How W is drawn. A uniform variate in (−c, c) has variance c²/3. */
+static dki_init_rule rule_of(const dk_layer *layer, int64_t inputs) {
     double variance = dki_init_variance(layer, inputs);
-    bool normal = is_normal(layer->init);
-    float scale = (float)(normal ? sqrt(variance) : sqrt(3.0 * variance));
-    for (int64_t j = 0; j < inputs; j += 4) {
-        dki_words words =
-            dki_random_block(seed, DKI_FOR_INIT, number, 0, (uint32_t)row, (uint32_t)(j / 4));
-        for (int64_t i = 0; i < 4 && j + i < inputs; ++i)
-            values[j + i] =
-                layer->init == DK_INIT_CONSTANT
-                    ? layer->init_value
-                    : scale * (normal ? dki_normal(words.v[i]) : dki_uniform(words.v[i]));
-    }
+    if (layer->init == DK_INIT_CONSTANT) return (dki_init_rule){DKI_CONSTANT, layer->init_value};
+    if (is_normal(layer->init)) return (dki_init_rule){DKI_NORMAL, (float)sqrt(variance)};
+    return (dki_init_rule){DKI_UNIFORM, (float)sqrt(3.0 * variance)};
 }
 
 dk_status dki_net_initialise(dk_net *net) {
-    const dk_allocator *allocator = &net->context->allocator;
+    dki_backend *backend = net->context->backend;
     for (size_t k = 0; k < net->layout.layer_count; ++k) {
         const dki_place *place = &net->layout.places[k];
-        float *values = NULL;
-        DKI_TRY(dki_new(allocator, &values, (size_t)(place->width * place->inputs),
-                        "the initial weights"));
-        for (int64_t row = 0; row < place->width; ++row)
-            fill_row(&net->layers[k], (uint32_t)k + 1, net->desc.seed, row, place->inputs,
-                     values + row * place->inputs);
-        dki_matrix w = {net->parameters + place->w, place->width, place->inputs, place->w_ld};
-        dk_status status = dki_matrix_upload(net->context->backend, &w, values);
-        dki_release(allocator, values);
-        if (status) return status;
+        dki_initialise op = {
+            .w = {net->parameters + place->w, place->width, place->inputs, place->w_ld},
+            .rule = rule_of(&net->layers[k], place->inputs),
+            .seed = net->desc.seed,
+            .layer = (uint32_t)k + 1};
+        DKI_TRY(backend->ops->initialise(backend, DKI_LANE_MAIN, &op));
     }
-    return DK_OK;
+    return dki_net_cast(net, 0, net->layout.weights_end);
 }

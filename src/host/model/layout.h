@@ -9,6 +9,7 @@
 #ifndef DKI_LAYOUT_H
 #define DKI_LAYOUT_H
 
+#include "backend/backend.h"
 #include "base/memory.h"
 
 enum { DKI_TENSOR_ALIGNMENT = 256 };
@@ -30,5 +31,11 @@ typedef struct dki_layout {
  *  DK_E_SHAPE where a product of widths overflows. */
 dk_status dki_layout_make(dki_layout *layout, dki_place *places, int64_t inputs,
                           const dk_layer *layers, size_t layer_count, int64_t ld_multiple);
+
+/** Bytes of the parameters' working copy; none where the storage type is fp32. */
+static inline size_t dki_layout_working_bytes(const dki_layout *layout, dki_element element) {
+    if (element == DKI_ELEMENT_F32) return 0;
+    return (size_t)layout->elements * dki_element_bytes(element);
+}
 
 #endif

@@ -31,19 +31,23 @@ static dk_status copy_description(dk_net *net, const dk_net_desc *desc) {
     return DK_OK;
 }
 
-/* The device's part: parameters (zero) and class weights. */
+/* The device's part: parameters (zero), their working copy, and class weights. */
 static dk_status allocate_device(dk_net *net) {
     dki_backend *backend = net->context->backend;
     const dki_backend_ops *ops = backend->ops;
-    size_t bytes = 0;
-    DKI_REQUIRE(dki_mul((size_t)net->layout.elements, sizeof(float), &bytes), DK_E_SHAPE,
-                "the parameters overflow the address space");
-    if (ops->alloc(backend, bytes, (void **)&net->parameters) != DK_OK)
-        return dki_fail_in(DK_E_MEMORY, "the parameters (%.1f MiB)", (double)bytes / 1048576.0);
+    size_t masters = (size_t)net->layout.elements * sizeof(float); /* at most INT64_MAX/16 */
+    size_t copies = dki_layout_working_bytes(&net->layout, backend->element);
+    dk_status status =
+        ops->alloc(backend, DKI_MEMORY_DEVICE, masters + copies, (void **)&net->parameters);
+    if (status)
+        return dki_fail_in(status, "the parameters (%.1f MiB)",
+                           (double)(masters + copies) / 1048576.0);
+    if (copies) net->working = (char *)net->parameters + masters;
     if (!net->class_weights) return DK_OK;
     size_t weights = (size_t)dki_net_outputs(net) * sizeof(float);
-    DKI_TRY(ops->alloc(backend, weights, (void **)&net->device_class_weights));
-    return ops->upload(backend, net->device_class_weights, net->class_weights, weights);
+    DKI_TRY(ops->alloc(backend, DKI_MEMORY_DEVICE, weights, (void **)&net->device_class_weights));
+    return ops->upload(backend, DKI_LANE_MAIN, net->device_class_weights, net->class_weights,
+                       weights);
 }
 
 dk_status dki_net_make(dk_net **net, dk_context *context, const dk_net_desc *desc) {
@@ -56,7 +60,7 @@ dk_status dki_net_make(dk_net **net, dk_context *context, const dk_net_desc *des
     dk_status status = copy_description(made, desc);
     if (status) goto out;
     DKI_TRY_OUT(dki_layout_make(&made->layout, made->layout.places, desc->inputs, made->layers,
-                                desc->layer_count, 1));
+                                desc->layer_count, context->backend->ld_multiple));
     DKI_TRY_OUT(allocate_device(made));
     *net = made;
     return DK_OK;
@@ -116,6 +120,7 @@ dk_status dk_net_freeze(dk_net *net, size_t layer, bool frozen) {
     DKI_REQUIRE(layer >= 1 && layer <= net->desc.layer_count, DK_E_ARGUMENT,
                 "layer %zu is outside 1 … %zu", layer, net->desc.layer_count);
     net->layers[layer - 1].frozen = frozen;
+    ++net->revision;
     return DK_OK;
 }
 
@@ -153,13 +158,34 @@ dk_status dk_net_set(dk_net *net, dk_tensor tensor, size_t layer, const float *v
     for (size_t i = 0; i < count; ++i)
         DKI_REQUIRE(isfinite(values[i]), DK_E_NONFINITE, "%s of layer %zu: element %zu is %g",
                     dk_tensor_name(tensor), layer, i, (double)values[i]);
-    return dki_matrix_upload(net->context->backend, &matrix, values);
+    DKI_TRY(dki_matrix_upload(net->context->backend, &matrix, values));
+    return dki_net_cast(net, (float *)matrix.data - net->parameters, matrix.rows * matrix.ld);
+}
+
+dk_status dki_net_cast(dk_net *net, int64_t first, int64_t count) {
+    dki_backend *backend = net->context->backend;
+    if (!net->working) return DK_OK;
+    dki_cast op = {net->parameters, net->working, {first, count}};
+    return backend->ops->cast(backend, DKI_LANE_MAIN, &op);
+}
+
+dk_status dki_net_read_all(const dk_net *net, float *values) {
+    dki_backend *backend = net->context->backend;
+    return backend->ops->download(backend, values, net->parameters,
+                                  (size_t)net->layout.elements * sizeof *values);
+}
+
+dk_status dki_net_write_all(dk_net *net, const float *values) {
+    dki_backend *backend = net->context->backend;
+    DKI_TRY(backend->ops->upload(backend, DKI_LANE_MAIN, net->parameters, values,
+                                 (size_t)net->layout.elements * sizeof *values));
+    return dki_net_cast(net, 0, net->layout.elements);
 }
 
 /* Whether `count` parameters from `first` on are finite. In pieces on the stack: it is asked after
  * a training, which mustn't fail for want of memory. */
 static dk_status range_is_finite(const dk_net *net, int64_t first, int64_t count, bool *finite) {
-    enum { PIECE = 1024 };
+    enum { PIECE = 4096 };
     dki_backend *backend = net->context->backend;
     float values[PIECE];
     *finite = true;

@@ -23,10 +23,13 @@ struct dk_net {
     float *device_class_weights;
     dki_layout layout;
     float *parameters; /* device memory, layout.elements */
+    void *working;     /* the same in the storage type, in the same allocation; NULL: it is fp32 */
     dk_task task;      /* of the data it was made for; DK_TASK_AUTO = not known */
     dki_scaling features, targets;
     char **class_names; /* [n_L] or NULL */
     bool in_training;   /* it has a trainer */
+    uint64_t
+        revision; /* counts changes of what a captured step has in it: frozen layers, scalings */
 };
 
 dk_net *dki_net_hold(const dk_net *net);
@@ -52,6 +55,13 @@ void dki_scaling_replace(dk_context *context, dki_scaling *old, const dki_scalin
 /** Replaces one scaling by copies of shift and scale [count]; NULL, NULL removes it. */
 dk_status dki_net_set_scaling(dk_net *net, dki_scaling *scaling, const double *shift,
                               const float *scale, int64_t count);
+
+/** The working copy after a change of `count` parameters from `first` on. */
+dk_status dki_net_cast(dk_net *net, int64_t first, int64_t count);
+
+/** Every parameter, padding included, from or to layout.elements floats of the host's. */
+dk_status dki_net_read_all(const dk_net *net, float *values);
+dk_status dki_net_write_all(dk_net *net, const float *values);
 
 /** The first of W and b, layer by layer, that holds NaN or Inf; *layer = 0 where none does. */
 dk_status dki_net_find_nonfinite(const dk_net *net, size_t *layer, dk_tensor *tensor);

@@ -52,8 +52,8 @@ static dk_status copy_values(dk_context *context, const void *values, size_t cou
     dki_backend *backend = context->backend;
     DKI_TRY(dki_alloc(&context->allocator, count, size, "the preprocessing", host));
     memcpy(*host, values, count * size);
-    DKI_TRY(backend->ops->alloc(backend, count * size, device));
-    return backend->ops->upload(backend, *device, values, count * size);
+    DKI_TRY(backend->ops->alloc(backend, DKI_MEMORY_DEVICE, count * size, device));
+    return backend->ops->upload(backend, DKI_LANE_MAIN, *device, values, count * size);
 }
 
 /* A scaling of `count` columns by copies of shift and scale; empty on failure. */
@@ -79,6 +79,7 @@ dk_status dki_net_set_scaling(dk_net *net, dki_scaling *scaling, const double *s
     dki_scaling made = {0};
     if (shift) DKI_TRY(dki_scaling_make(net->context, shift, scale, count, &made));
     dki_scaling_replace(net->context, scaling, &made);
+    ++net->revision;
     return DK_OK;
 }
 

@@ -3,7 +3,6 @@
 #include "model/transfer.h"
 
 #include <math.h>
-#include <stddef.h>
 
 static dk_status validate_labels(const dk_net *net, const dk_batch *batch) {
     int64_t classes = dki_net_outputs(net);
@@ -59,56 +58,64 @@ double dki_batch_weight(const dk_net *net, const dk_batch *batch) {
     return sum;
 }
 
-dk_status dki_batch_upload(dk_session *session, const dk_batch *batch, int64_t first, int64_t rows,
-                           dki_targets *targets) {
+dk_status dki_rows_upload(dk_session *session, const float *x, int64_t rows) {
+    dki_backend *backend = session->net->context->backend;
+    const dki_tensors *t = &session->tensors;
+    dki_matrix to = dki_rows(t->a[0], rows);
+    if (!t->features) return dki_matrix_upload(backend, &to, x);
+    return backend->ops->upload(backend, DKI_LANE_MAIN, t->features, x,
+                                (size_t)(rows * to.cols) * sizeof *x);
+}
+
+dk_status dki_rows_gather(dk_session *session, const float *x, int64_t rows) {
+    dki_backend *backend = session->net->context->backend;
+    const dki_tensors *t = &session->tensors;
+    if (!x) return DK_OK;
+    dki_gather gather = {.features = x,
+                         .type = DK_F32,
+                         .row_stride = t->a[0].cols,
+                         .col_stride = 1,
+                         .x = dki_rows(t->a[0], rows),
+                         .state = t->state};
+    return backend->ops->gather(backend, DKI_LANE_MAIN, &gather);
+}
+
+dki_targets dki_batch_targets(const dk_session *session, const dk_batch *batch) {
+    const dki_tensors *t = &session->tensors;
+    return (dki_targets){batch->labels ? t->labels : NULL, batch->targets ? t->targets : NULL,
+                         batch->weights ? t->weights : NULL};
+}
+
+dk_status dki_batch_upload(dk_session *session, const dk_batch *batch, int64_t first,
+                           int64_t rows) {
     dki_backend *backend = session->net->context->backend;
     const dki_backend_ops *ops = backend->ops;
     const dki_tensors *t = &session->tensors;
     int64_t outputs = dki_net_outputs(session->net);
-    dki_matrix x = dki_rows(t->a[0], rows);
-    DKI_TRY(dki_matrix_upload(backend, &x, batch->x + first * x.cols));
-    *targets = (dki_targets){NULL, NULL, NULL};
-    if (batch->labels) {
-        DKI_TRY(
-            ops->upload(backend, t->labels, batch->labels + first, (size_t)rows * sizeof(int32_t)));
-        targets->labels = t->labels;
-    }
-    if (batch->targets) {
-        DKI_TRY(ops->upload(backend, t->targets, batch->targets + first * outputs,
+    DKI_TRY(dki_rows_upload(session, batch->x + first * session->net->desc.inputs, rows));
+    if (batch->labels)
+        DKI_TRY(ops->upload(backend, DKI_LANE_MAIN, t->labels, batch->labels + first,
+                            (size_t)rows * sizeof(int32_t)));
+    if (batch->targets)
+        DKI_TRY(ops->upload(backend, DKI_LANE_MAIN, t->targets, batch->targets + first * outputs,
                             (size_t)(rows * outputs) * sizeof(float)));
-        targets->targets = t->targets;
-    }
-    if (batch->weights) {
-        DKI_TRY(
-            ops->upload(backend, t->weights, batch->weights + first, (size_t)rows * sizeof(float)));
-        targets->weights = t->weights;
-    }
-    return DK_OK;
-}
-
-/* Which entry of the ring the state's present tick has. */
-static dk_status state_slot(dk_session *session, uint64_t *slot) {
-    dki_backend *backend = session->net->context->backend;
-    uint64_t tick = 0;
-    DKI_TRY(backend->ops->download(backend, &tick, &session->tensors.state->tick, sizeof tick));
-    *slot = tick % DKI_RING;
+    if (batch->weights)
+        DKI_TRY(ops->upload(backend, DKI_LANE_MAIN, t->weights, batch->weights + first,
+                            (size_t)rows * sizeof(float)));
     return DK_OK;
 }
 
 dk_status dki_state_normaliser(dk_session *session, double normaliser) {
     dki_backend *backend = session->net->context->backend;
     dki_step_state *state = session->tensors.state;
-    float inverse = (float)(1.0 / normaliser);
-    double zero = 0.0;
-    uint64_t slot = 0;
-    DKI_TRY(state_slot(session, &slot));
-    DKI_TRY(backend->ops->upload(backend, &state->inverse_normaliser, &inverse, sizeof inverse));
-    return backend->ops->upload(backend, &state->loss[slot], &zero, sizeof zero);
+    const float inverse = (float)(1.0 / normaliser);
+    const double zero = 0.0;
+    DKI_TRY(backend->ops->upload(backend, DKI_LANE_MAIN, &state->inverse_normaliser, &inverse,
+                                 sizeof inverse));
+    return backend->ops->upload(backend, DKI_LANE_MAIN, &state->loss, &zero, sizeof zero);
 }
 
 dk_status dki_state_loss(dk_session *session, double *loss) {
     dki_backend *backend = session->net->context->backend;
-    uint64_t slot = 0;
-    DKI_TRY(state_slot(session, &slot));
-    return backend->ops->download(backend, loss, &session->tensors.state->loss[slot], sizeof *loss);
+    return backend->ops->download(backend, loss, &session->tensors.state->loss, sizeof *loss);
 }

@@ -16,15 +16,24 @@ double dki_normaliser(const dk_net *net, double weight_sum);
  *  only) × sample weight. */
 double dki_batch_weight(const dk_net *net, const dk_batch *batch);
 
-/** Copies rows first … first+rows−1 of a batch to a session's input and staging; `targets` tells
- *  where they lie. */
-dk_status dki_batch_upload(dk_session *session, const dk_batch *batch, int64_t first, int64_t rows,
-                           dki_targets *targets);
+/** Queues the copy of dense rows x [rows, n_0] to a session: into a[0] where the device has it as
+ *  plain fp32, else into `features`, from where dki_rows_gather brings them. */
+dk_status dki_rows_upload(dk_session *session, const float *x, int64_t rows);
 
-/** Sets the state's normaliser, and this tick's loss to 0, outside a training step. */
+/** Queues the way of dense rows in device memory into a[0]; nothing for NULL. */
+dk_status dki_rows_gather(dk_session *session, const float *x, int64_t rows);
+
+/** Where labels, targets and weights of a batch lie in a session. */
+dki_targets dki_batch_targets(const dk_session *session, const dk_batch *batch);
+
+/** Queues the copy of rows first … first+rows−1 of a batch to a session: dki_rows_upload, labels,
+ *  targets and weights. */
+dk_status dki_batch_upload(dk_session *session, const dk_batch *batch, int64_t first, int64_t rows);
+
+/** Sets the state's normaliser, and its loss to 0, outside a training step. */
 dk_status dki_state_normaliser(dk_session *session, double normaliser);
 
-/** Reads the loss of the state's present tick. */
+/** Reads the state's loss. */
 dk_status dki_state_loss(dk_session *session, double *loss);
 
 #endif

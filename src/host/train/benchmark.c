@@ -20,10 +20,9 @@ typedef struct {
     dk_trainer *trainer;
     const dk_allocator *allocator;
     int64_t rows;
-    float *x;        /* [BATCHES·rows, n_0] */
-    float *targets;  /* [BATCHES·rows, n_L], or NULL with labels */
-    int32_t *labels; /* [BATCHES·rows] */
-    int64_t turn;
+    dk_dataset *data; /* BATCHES·rows of it */
+    dki_feed *feed;
+    uint64_t epochs;
     dki_bare_product *products; /* of one step: forward, data, parameters of every layer */
     size_t product_count;
     int method_count;            /* ways of the backend to do a bare product */
@@ -42,30 +41,48 @@ static dki_backend *backend_of(const benchmark *b) {
     return b->net->context->backend;
 }
 
-/* Random features; labels in range, or Gaussian targets. */
-static dk_status make_data(benchmark *b) {
-    int64_t rows = b->rows * BATCHES, inputs = b->net->desc.inputs,
-            outputs = dki_net_outputs(b->net);
-    bool labels = b->net->desc.loss == DK_LOSS_SOFTMAX_CROSS_ENTROPY;
-    DKI_TRY(dki_new(b->allocator, &b->x, (size_t)(rows * inputs), "random data"));
-    DKI_TRY(dki_new(b->allocator, &b->labels, (size_t)rows, "random labels"));
-    if (!labels)
-        DKI_TRY(dki_new(b->allocator, &b->targets, (size_t)(rows * outputs), "random targets"));
-    for (int64_t i = 0; i < rows; ++i) {
-        for (int64_t j = 0; j < inputs; j += 4) {
-            dki_words words =
-                dki_random_block(1, DKI_FOR_SYNTH, 0, 0, (uint32_t)i, (uint32_t)(j / 4));
-            for (int64_t e = 0; e < 4 && j + e < inputs; ++e)
-                b->x[i * inputs + j + e] = dki_normal(words.v[e]);
-        }
-        b->labels[i] =
-            (int32_t)(dki_random_word(1, DKI_FOR_SYNTH, 1, 0, (uint32_t)i, 0) % (uint64_t)outputs);
-        for (int64_t j = 0; j < outputs && !labels; ++j)
-            b->targets[i * outputs + j] =
-                0.5f + 0.5f * dki_uniform(dki_random_word(1, DKI_FOR_SYNTH, 2, 0, (uint32_t)i,
-                                                          (uint64_t)j));
+/* Host arrays of the data, until the data set has them. */
+typedef struct {
+    float *x;        /* [BATCHES·rows, n_0] */
+    float *targets;  /* [BATCHES·rows, n_L], or NULL with labels */
+    int32_t *labels; /* [BATCHES·rows] */
+} random_data;
+
+static void fill_row(const benchmark *b, const random_data *to, int64_t i) {
+    int64_t inputs = b->net->desc.inputs, outputs = dki_net_outputs(b->net);
+    for (int64_t j = 0; j < inputs; j += 4) {
+        dki_words words = dki_random_block(1, DKI_FOR_SYNTH, 0, 0, (uint32_t)i, (uint32_t)(j / 4));
+        for (int64_t e = 0; e < 4 && j + e < inputs; ++e)
+            to->x[i * inputs + j + e] = dki_normal(words.v[e]);
     }
-    return DK_OK;
+    if (to->labels)
+        to->labels[i] =
+            (int32_t)(dki_random_word(1, DKI_FOR_SYNTH, 1, 0, (uint32_t)i, 0) % (uint64_t)outputs);
+    for (int64_t j = 0; j < outputs && to->targets; ++j)
+        to->targets[i * outputs + j] =
+            0.5f +
+            0.5f * dki_uniform(dki_random_word(1, DKI_FOR_SYNTH, 2, 0, (uint32_t)i, (uint64_t)j));
+}
+
+/* Random features; labels in range, or targets. The set borrows the features from `data`. */
+static dk_status make_data(benchmark *b, random_data *data) {
+    int64_t rows = b->rows * BATCHES, outputs = dki_net_outputs(b->net);
+    dk_arrays arrays = DK_ARRAYS_INIT;
+    DKI_TRY(dki_new(b->allocator, &data->x, (size_t)(rows * b->net->desc.inputs), "random data"));
+    if (b->net->desc.loss == DK_LOSS_SOFTMAX_CROSS_ENTROPY)
+        DKI_TRY(dki_new(b->allocator, &data->labels, (size_t)rows, "random labels"));
+    else
+        DKI_TRY(dki_new(b->allocator, &data->targets, (size_t)(rows * outputs), "random targets"));
+    for (int64_t i = 0; i < rows; ++i) fill_row(b, data, i);
+    arrays.rows = rows;
+    arrays.features = b->net->desc.inputs;
+    arrays.x = data->x;
+    arrays.labels = data->labels;
+    arrays.classes = data->labels ? outputs : 0;
+    arrays.targets = data->targets;
+    arrays.target_count = data->targets ? outputs : 0;
+    DKI_TRY(dk_dataset_from_arrays(&b->data, b->net->context, &arrays));
+    return dki_feed_create(&b->feed, b->net->context, b->data, b->rows, NULL);
 }
 
 /* The products of a step, with the step's own buffers as operands. */
@@ -75,7 +92,7 @@ static dk_status list_products(benchmark *b) {
     DKI_TRY(dki_new(b->allocator, &b->products, 3 * layers, "products"));
     for (size_t k = 1; k <= layers; ++k) {
         const dki_place *place = &b->net->layout.places[k - 1];
-        dki_matrix w = {b->net->parameters + place->w, place->width, place->inputs, place->w_ld};
+        dki_matrix w = dki_step_weight(b->trainer->session, k);
         dki_matrix dw = w;
         dw.data = t->gradients + place->w;
         b->products[b->product_count++] =
@@ -114,22 +131,23 @@ static dk_status run_floor(benchmark *b, int method, double *ms) {
     return DK_OK;
 }
 
+/* The next batch; a new epoch where there is none. */
+static dk_status next_batch(benchmark *b, dki_fed *batch) {
+    DKI_TRY(dki_feed_next(b->feed, batch));
+    if (batch->rows) return DK_OK;
+    DKI_TRY(dki_feed_begin(b->feed, false, 0, ++b->epochs));
+    return dki_feed_next(b->feed, batch);
+}
+
 static dk_status run_step(benchmark *b, double *ms) {
-    int64_t first = b->turn++ % BATCHES * b->rows;
     dki_backend *backend = backend_of(b);
-    dki_loaded loaded = {.rows = b->rows,
-                         .features = b->x + first * b->net->desc.inputs,
-                         .type = DK_F32,
-                         .row_stride = b->net->desc.inputs,
-                         .col_stride = 1,
-                         .labels = b->targets ? NULL : b->labels + first,
-                         .targets =
-                             b->targets ? b->targets + first * dki_net_outputs(b->net) : NULL};
+    dki_fed batch;
+    DKI_TRY(next_batch(b, &batch));
     double begin = now_ms();
-    DKI_TRY(dki_train_loaded(b->trainer, &loaded));
+    DKI_TRY(dki_train_fed(b->trainer, &batch));
     DKI_TRY(backend->ops->sync(backend));
     *ms = now_ms() - begin;
-    return dki_trainer_collect(b->trainer, NULL);
+    return dki_trainer_collect(b->trainer, true, NULL);
 }
 
 /* One round: the step, then the floor by every method. In training a step follows a step, so one
@@ -218,8 +236,8 @@ static dk_status summarise(benchmark *b, size_t count, dk_bench_result *result) 
     return DK_OK;
 }
 
-static dk_status open_benchmark(benchmark *b, dk_context *context, const dk_net_desc *desc,
-                                const dk_train_options *options) {
+static dk_status open_benchmark(benchmark *b, random_data *data, dk_context *context,
+                                const dk_net_desc *desc, const dk_train_options *options) {
     dk_train_options o;
     DKI_TRY(dki_train_options_resolve(options, &o));
     if (o.total_steps == 0) o.schedule = DK_SCHEDULE_CONSTANT;
@@ -232,7 +250,8 @@ static dk_status open_benchmark(benchmark *b, dk_context *context, const dk_net_
     DKI_TRY(dki_new(b->allocator, &b->ratios, MAX_REPEATS, "times"));
     for (int method = 0; method < MAX_METHODS; ++method)
         DKI_TRY(dki_new(b->allocator, &b->floors[method], MAX_REPEATS, "times"));
-    DKI_TRY(make_data(b));
+    DKI_TRY(make_data(b, data));
+    DKI_TRY(dki_feed_begin(b->feed, false, 0, 0));
     return list_products(b);
 }
 
@@ -248,10 +267,13 @@ dk_status dk_benchmark(dk_context *context, const dk_net_desc *desc,
                 MAX_REPEATS);
     benchmark b = {.allocator = &context->allocator};
     size_t count = 0;
-    dk_status status = open_benchmark(&b, context, desc, options);
+    random_data data = {NULL, NULL, NULL};
+    dk_status status = open_benchmark(&b, &data, context, desc, options);
     if (!status) status = measure(&b, bench, &count);
     if (!status) status = summarise(&b, count, result);
-    void *const owned[] = {b.x, b.labels, b.targets, b.products, b.steps, b.ratios};
+    dki_feed_destroy(b.feed);
+    dk_dataset_destroy(b.data);
+    void *const owned[] = {data.x, data.labels, data.targets, b.products, b.steps, b.ratios};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; ++i) dki_release(b.allocator, owned[i]);
     for (int method = 0; method < MAX_METHODS; ++method) dki_release(b.allocator, b.floors[method]);
     dk_trainer_destroy(b.trainer);

@@ -1,15 +1,20 @@
-/* Passes over a data set through a session: training steps, evaluation. */
+/* Training on a feed, batch after batch. */
 #ifndef DKI_EPOCH_H
 #define DKI_EPOCH_H
 
-#include "train/trainer.h"
+#include "train/run.h"
 
-/** Gathers rows first … first+rows−1 of a loaded batch into a session's input and staging;
- * `targets` tells where they lie. */
-dk_status dki_gather_batch(dk_session *session, const dki_loaded *loaded, int64_t first,
-                           int64_t rows, dki_targets *targets);
+/** What dki_train_next did. */
+typedef struct dki_trained {
+    int64_t steps; /* 0 = the epoch is over */
+    int64_t rows;
+} dki_trained;
 
-/** One training step on a loaded batch, in micro-batches. */
-dk_status dki_train_loaded(dk_trainer *trainer, const dki_loaded *loaded);
+/** Queues the next training step of a feed; where a device takes longer to be told than to do it, the
+ *  next few at once. */
+dk_status dki_train_next(dk_trainer *trainer, dki_feed *feed, dki_trained *trained);
+
+/** Queues one training step on a batch. */
+dk_status dki_train_fed(dk_trainer *trainer, const dki_fed *batch);
 
 #endif

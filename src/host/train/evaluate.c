@@ -2,6 +2,7 @@
 
 #include "kernels/scalar.h"
 #include "model/transfer.h"
+#include "train/batch.h"
 
 #include <math.h>
 
@@ -15,7 +16,7 @@ struct dki_evaluator {
     dk_context *context;
     dk_dataset *dataset;
     dk_session *session;
-    dki_loader *loader;
+    dki_feed *feed;
     float *outputs;       /* [batch, n_L] */
     float *targets;       /* [batch, n_L] as the session has them */
     int32_t *labels;      /* [batch] */
@@ -36,8 +37,9 @@ static dk_status build(dki_evaluator *evaluator, const dk_net *net, int64_t batc
     DKI_TRY(dki_new(allocator, &evaluator->targets, count, "targets"));
     DKI_TRY(dki_new(allocator, &evaluator->labels, (size_t)batch, "labels"));
     DKI_TRY(dki_new(allocator, &evaluator->columns, outputs, "metrics"));
-    DKI_TRY(dki_session_open(&evaluator->session, net, batch, false, false));
-    return dki_loader_create(&evaluator->loader, evaluator->dataset, batch);
+    DKI_TRY(dki_session_open(&evaluator->session, net, batch, false, false, 0));
+    return dki_feed_create(&evaluator->feed, evaluator->context, evaluator->dataset, batch,
+                           evaluator->session->net->class_weights);
 }
 
 dk_status dki_evaluator_create(dki_evaluator **evaluator, const dk_net *net,
@@ -62,7 +64,7 @@ void dki_evaluator_destroy(dki_evaluator *evaluator) {
     if (!evaluator) return;
     dk_context *context = evaluator->context;
     const dk_allocator *allocator = &context->allocator;
-    dki_loader_destroy(evaluator->loader);
+    dki_feed_destroy(evaluator->feed);
     dk_session_destroy(evaluator->session);
     dki_release(allocator, evaluator->columns);
     dki_release(allocator, evaluator->labels);
@@ -133,7 +135,7 @@ static dk_status fetch(dki_evaluator *evaluator, int64_t rows, bool classes) {
     dk_session *session = evaluator->session;
     dki_backend *backend = evaluator->context->backend;
     dki_matrix outputs = dki_rows(session->tensors.a[session->shape.layer_count], rows);
-    DKI_TRY(dki_matrix_download(backend, &outputs, evaluator->outputs));
+    DKI_TRY(dki_activation_download(backend, &outputs, evaluator->outputs));
     if (classes)
         return backend->ops->download(backend, evaluator->labels, session->tensors.labels,
                                       (size_t)rows * sizeof(int32_t));
@@ -153,23 +155,23 @@ dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
                             .mae = NAN,
                             .r2 = NAN};
     for (int64_t j = 0; j < outputs; ++j) evaluator->columns[j] = (column_sums){0};
-    DKI_TRY(dki_loader_begin(evaluator->loader, false, 0, 0));
+    DKI_TRY(dki_feed_begin(evaluator->feed, false, 0, 0));
     DKI_TRY(dki_state_normaliser(session, 1.0));
     for (;;) {
-        dki_loaded loaded;
+        dki_fed batch;
         dki_targets targets;
-        DKI_TRY(dki_loader_next(evaluator->loader, &loaded));
-        if (loaded.rows == 0) break;
-        DKI_TRY(dki_gather_batch(session, &loaded, 0, loaded.rows, &targets));
-        DKI_TRY(dki_step_forward(session, loaded.rows, 0));
-        DKI_TRY(dki_step_loss(session, loaded.rows, &targets));
-        DKI_TRY(fetch(evaluator, loaded.rows, classes));
-        weight += dki_loaded_weight(&loaded, net->class_weights);
+        DKI_TRY(dki_feed_next(evaluator->feed, &batch));
+        if (batch.rows == 0) break;
+        DKI_TRY(dki_gather_batch(session, &batch, &targets));
+        DKI_TRY(dki_step_forward(session, batch.rows, 0));
+        DKI_TRY(dki_step_loss(session, batch.rows, &targets));
+        DKI_TRY(fetch(evaluator, batch.rows, classes));
+        weight += batch.weight;
         if (classes)
-            correct += count_correct(evaluator, loaded.rows, outputs);
+            correct += count_correct(evaluator, batch.rows, outputs);
         else
-            add_regression(evaluator, metrics->samples, loaded.rows, outputs);
-        metrics->samples += loaded.rows;
+            add_regression(evaluator, metrics->samples, batch.rows, outputs);
+        metrics->samples += batch.rows;
     }
     DKI_REQUIRE(weight > 0.0, DK_E_DATA,
                 "the sample weights of %s are all 0: there is no mean loss",

@@ -2,7 +2,7 @@
 #ifndef DKI_EVALUATE_H
 #define DKI_EVALUATE_H
 
-#include "train/epoch.h"
+#include "train/gather.h"
 
 typedef struct dki_evaluator dki_evaluator;
 

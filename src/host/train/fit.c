@@ -1,4 +1,5 @@
 /* Epochs over a data set: progress, validation, early stopping, the best parameters. */
+#include "train/epoch.h"
 #include "train/evaluate.h"
 
 #include <math.h>
@@ -9,7 +10,7 @@
 typedef struct {
     dk_trainer *trainer;
     const dk_fit_options *options;
-    dki_loader *loader;
+    dki_feed *feed;
     dki_evaluator *evaluator; /* NULL without a validation set */
     float *best;              /* the best epoch's parameters, if they may be wanted */
     double best_loss;
@@ -23,14 +24,6 @@ static double now(void) {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static dk_status copy_parameters(fit_run *fit, bool restore) {
-    dk_net *net = fit->trainer->net;
-    dki_backend *backend = net->context->backend;
-    size_t bytes = (size_t)net->layout.elements * sizeof(float);
-    return restore ? backend->ops->upload(backend, net->parameters, fit->best, bytes)
-                   : backend->ops->download(backend, fit->best, net->parameters, bytes);
 }
 
 /* Tells the caller; DK_E_STOPPED if it wants to stop. */
@@ -47,13 +40,12 @@ static dk_status report(fit_run *fit) {
                     (long long)p->epoch, (long long)p->step);
 }
 
-/* Losses are read behind the device: at once where that costs nothing, else every few steps. */
-static dk_status collect(fit_run *fit, bool now_please) {
+/* Losses are read behind the device: all of them where that costs nothing, else those reported. */
+static dk_status collect(fit_run *fit, bool all) {
     dk_trainer *trainer = fit->trainer;
     bool free_of_cost = trainer->net->context->backend->host_memory;
-    bool due = trainer->ticks - trainer->collected >= DKI_RING / 2;
-    if (!now_please && !free_of_cost && !due) return DK_OK;
-    DKI_TRY(dki_trainer_collect(trainer, NULL));
+    DKI_TRY(dki_trainer_collect(trainer, all || free_of_cost, NULL));
+    if (trainer->loss_weight == 0.0) return DK_OK; /* nothing was reported yet */
     fit->progress.loss = trainer->loss_sum / trainer->loss_weight;
     fit->result.train_loss = fit->progress.loss;
     return DK_OK;
@@ -69,15 +61,14 @@ static dk_status train_epoch(fit_run *fit, int64_t epoch) {
     fit->result.valid_loss = NAN; /* of the network as it is: that one is about to change */
     trainer->loss_sum = 0.0;
     trainer->loss_weight = 0.0;
-    DKI_TRY(dki_loader_begin(fit->loader, true, trainer->options.seed, ++trainer->epochs));
+    DKI_TRY(dki_feed_begin(fit->feed, true, trainer->options.seed, ++trainer->epochs));
     for (;;) {
-        dki_loaded loaded;
-        DKI_TRY(dki_loader_next(fit->loader, &loaded));
-        if (loaded.rows == 0) break;
-        DKI_TRY(dki_train_loaded(trainer, &loaded));
-        fit->epoch_rows += loaded.rows;
-        ++fit->progress.step;
-        ++fit->result.steps;
+        dki_trained trained;
+        DKI_TRY(dki_train_next(trainer, fit->feed, &trained));
+        if (trained.steps == 0) break;
+        fit->epoch_rows += trained.rows;
+        fit->progress.step += trained.steps;
+        fit->result.steps += trained.steps;
         DKI_TRY(collect(fit, false));
         DKI_TRY(report(fit));
     }
@@ -97,7 +88,7 @@ static dk_status validate(fit_run *fit, int64_t epoch) {
     if (!p->best) return DK_OK;
     fit->best_loss = metrics.loss;
     fit->result.best_epoch = epoch;
-    return fit->best ? copy_parameters(fit, false) : DK_OK;
+    return fit->best ? dki_net_read_all(fit->trainer->net, fit->best) : DK_OK;
 }
 
 /* The last update has no step behind it whose loss would tell that it overflowed. */
@@ -128,7 +119,7 @@ static dk_status run_epochs(fit_run *fit) {
     DKI_TRY(require_finite(fit));
     if (!fit->best || fit->result.best_epoch == fit->result.epochs) return DK_OK;
     fit->result.valid_loss = fit->best_loss;
-    return copy_parameters(fit, true);
+    return dki_net_write_all(fit->trainer->net, fit->best);
 }
 
 /* "layer 3: dW" where the first NaN or Inf of the last step stands, in the order of computation;
@@ -194,8 +185,9 @@ static dk_status start(fit_run *fit, const dk_dataset *train, const dk_dataset *
     const dk_allocator *allocator = &trainer->net->context->allocator;
     DKI_TRY(dki_dataset_fits(train, trainer->net));
     /* Steps that dk_trainer_step left unread belong to no epoch of this run. */
-    DKI_TRY(dki_trainer_collect(trainer, NULL));
-    DKI_TRY(dki_loader_create(&fit->loader, train, batch));
+    DKI_TRY(dki_trainer_collect(trainer, true, NULL));
+    DKI_TRY(dki_feed_create(&fit->feed, trainer->net->context, train, batch,
+                            trainer->net->class_weights));
     if (valid) DKI_TRY(dki_evaluator_create(&fit->evaluator, trainer->net, valid, 0));
     if (options->early_stop > 0 || options->restore_best)
         DKI_TRY(dki_new(allocator, &fit->best, (size_t)trainer->net->layout.elements,
@@ -229,7 +221,7 @@ dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_
     fit.result.seconds = now() - fit.began;
     dki_release(&trainer->net->context->allocator, fit.best);
     dki_evaluator_destroy(fit.evaluator);
-    dki_loader_destroy(fit.loader);
+    dki_feed_destroy(fit.feed);
     if (result && (status == DK_OK || status == DK_E_STOPPED)) *result = fit.result;
     return status;
 }

@@ -12,13 +12,14 @@ dk_status dk_plan(dk_context *context, const dk_net_desc *desc, const dk_train_o
     dki_session_bytes bytes;
     dk_context_info info;
     DKI_TRY(dki_new(&context->allocator, &places, desc->layer_count, "the layout"));
-    dk_status status =
-        dki_layout_make(&layout, places, desc->inputs, desc->layers, desc->layer_count, 1);
+    dk_status status = dki_layout_make(&layout, places, desc->inputs, desc->layers,
+                                       desc->layer_count, context->backend->ld_multiple);
     dki_session_shape shape = {.layers = desc->layers,
                                .layer_count = desc->layer_count,
                                .inputs = desc->inputs,
                                .layout = &layout,
                                .max_batch = o.batch,
+                               .slots = dki_optimizer_slots(o.optimizer),
                                .gradients = true,
                                .keep_all = o.keep == DK_KEEP_ALL};
     if (!status) status = dki_session_measure(context, &shape, &bytes);
@@ -32,7 +33,9 @@ dk_status dk_plan(dk_context *context, const dk_net_desc *desc, const dk_train_o
     uint64_t region = (uint64_t)layout.elements * sizeof(float);
     *plan = (dk_memory_plan){.parameters = region,
                              .gradients = bytes.gradients,
-                             .slots = region * (uint64_t)dki_optimizer_slots(o.optimizer),
+                             .slots = bytes.slots,
+                             .working_copy =
+                                 dki_layout_working_bytes(&layout, context->backend->element),
                              .activations = bytes.activations,
                              .deltas = bytes.deltas,
                              .workspace = bytes.workspace,
@@ -40,6 +43,6 @@ dk_status dk_plan(dk_context *context, const dk_net_desc *desc, const dk_train_o
                              .device_free = info.memory_free,
                              .parameter_count = layout.parameter_count,
                              .flops_per_step = products};
-    plan->total = plan->parameters + plan->slots + bytes.total;
+    plan->total = plan->parameters + plan->working_copy + bytes.total;
     return DK_OK;
 }

@@ -36,24 +36,24 @@ static dk_status finish(const dk_net *net, float *y, int64_t first, int64_t rows
 static dk_status read_outputs(dk_session *session, int64_t first, int64_t rows, float *y) {
     dki_matrix outputs = dki_rows(session->tensors.a[session->shape.layer_count], rows);
     float *to = y + first * outputs.cols;
-    DKI_TRY(dki_matrix_download(session->net->context->backend, &outputs, to));
+    DKI_TRY(dki_activation_download(session->net->context->backend, &outputs, to));
     return finish(session->net, to, first, rows);
 }
 
-static dk_status predict_loaded(dk_session *session, dki_loader *loader, float *y) {
-    DKI_TRY(dki_loader_begin(loader, false, 0, 0));
+static dk_status predict_fed(dk_session *session, dki_feed *feed, float *y) {
+    DKI_TRY(dki_feed_begin(feed, false, 0, 0));
     for (int64_t first = 0;;) {
-        dki_loaded loaded;
+        dki_fed batch;
         dki_targets targets;
-        DKI_TRY(dki_loader_next(loader, &loaded));
-        if (loaded.rows == 0) return DK_OK;
-        loaded.labels = NULL;
-        loaded.targets = NULL;
-        loaded.weights = NULL;
-        DKI_TRY(dki_gather_batch(session, &loaded, 0, loaded.rows, &targets));
-        DKI_TRY(dki_step_forward(session, loaded.rows, 0));
-        DKI_TRY(read_outputs(session, first, loaded.rows, y));
-        first += loaded.rows;
+        DKI_TRY(dki_feed_next(feed, &batch));
+        if (batch.rows == 0) return DK_OK;
+        batch.from.labels = NULL;
+        batch.from.targets = NULL;
+        batch.from.weights = NULL;
+        DKI_TRY(dki_gather_batch(session, &batch, &targets));
+        DKI_TRY(dki_step_forward(session, batch.rows, 0));
+        DKI_TRY(read_outputs(session, first, batch.rows, y));
+        first += batch.rows;
     }
 }
 
@@ -65,11 +65,11 @@ dk_status dk_predict_dataset(const dk_net *net, const dk_dataset *dataset, float
                 (long long)storage->features_count, (long long)net->desc.inputs);
     int64_t batch = dki_inference_batch(0, dataset->rows);
     dk_session *session = NULL;
-    dki_loader *loader = NULL;
-    DKI_TRY(dki_session_open(&session, net, batch, false, false));
-    dk_status status = dki_loader_create(&loader, dataset, batch);
-    if (!status) status = predict_loaded(session, loader, y);
-    dki_loader_destroy(loader);
+    dki_feed *feed = NULL;
+    DKI_TRY(dki_session_open(&session, net, batch, false, false, 0));
+    dk_status status = dki_feed_create(&feed, net->context, dataset, batch, NULL);
+    if (!status) status = predict_fed(session, feed, y);
+    dki_feed_destroy(feed);
     dk_session_destroy(session);
     return status;
 }

@@ -11,6 +11,7 @@ typedef struct dki_session_shape {
     int64_t inputs;
     const dki_layout *layout;
     int64_t max_batch;
+    int slots;      /* parameter-shaped regions for an optimizer: 0, 1 or 2 */
     bool gradients; /* δ and gradients too */
     bool keep_all;  /* everything readable; otherwise what the step needs */
 } dki_session_shape;
@@ -20,17 +21,21 @@ typedef struct dki_tensors {
     dki_matrix *z;     /* [L + 1]; absent where not kept */
     dki_matrix *a;     /* [L + 1]; a[0] is the input */
     dki_matrix *delta; /* [L + 1]; delta[0], ∂l/∂x, with keep_all only */
+    void **aux;        /* [L + 1]; what forward leaves for g′ of layer k, or NULL */
     float *gradients;  /* the layout's offsets */
-    int32_t *labels;   /* [max_batch] */
-    float *targets;    /* [max_batch, n_L] */
-    float *weights;    /* [max_batch] */
+    float *slots[2];   /* the same; or NULL */
+    float
+        *features; /* [max_batch, n_0]: rows on their way into a[0], where that isn't plain fp32 */
+    int32_t *labels; /* [max_batch] */
+    float *targets;  /* [max_batch, n_L] */
+    float *weights;  /* [max_batch] */
     dki_step_state *state;
-    void *workspace[2]; /* one for each lane */
+    void *workspace[DKI_STEP_LANES];
 } dki_tensors;
 
 /** Bytes by region. */
 typedef struct dki_session_bytes {
-    size_t activations, deltas, gradients, staging, workspace, total;
+    size_t activations, deltas, gradients, slots, staging, workspace, total;
 } dki_session_bytes;
 
 struct dk_session {
@@ -39,10 +44,13 @@ struct dk_session {
     dki_tensors tensors;
     dki_matrix *matrices; /* what tensors.z, .a and .delta point into */
     bool *keep_z;         /* [L] */
+    size_t *aux_bytes;    /* [L] */
     void *memory;         /* the device allocation */
+    uint64_t cursor;      /* what the state's is once all that is queued has run */
     int64_t rows;         /* of the last forward; 0 = none yet */
     bool backward_done;
-    bool fused; /* a trainer's: only what is needed is kept */
+    bool fused;           /* a trainer's: only what is needed is kept */
+    bool input_elsewhere; /* a[0] of the last batch lay in the caller's memory */
     bool dropout;
 };
 
@@ -50,9 +58,14 @@ struct dk_session {
 dk_status dki_session_measure(dk_context *context, const dki_session_shape *shape,
                               dki_session_bytes *bytes);
 
-/** As dk_session_create, with the choice of what is kept. */
+/** As dk_session_create, with the choice of what is kept, and slots for an optimizer. DK_E_MEMORY
+ *  says what is needed, what is free, and what would fit. */
 dk_status dki_session_open(dk_session **session, const dk_net *net, int64_t max_batch,
-                           bool gradients, bool keep_all);
+                           bool gradients, bool keep_all, int slots);
+
+/** Whether a caller may run so many rows: not in a trainer's session (DK_E_STATE), which carries its
+ *  step state, and at most max_batch (DK_E_SHAPE). */
+dk_status dki_session_require(const dk_session *session, int64_t rows);
 
 /** The first `rows` rows of a tensor. */
 static inline dki_matrix dki_rows(dki_matrix matrix, int64_t rows) {

@@ -8,7 +8,7 @@ dk_status dk_session_create(dk_session **session, const dk_net *net, int64_t max
     *session = NULL;
     DKI_REQUIRE(kind == DK_SESSION_INFERENCE || kind == DK_SESSION_GRADIENTS, DK_E_ARGUMENT,
                 "unknown session kind %d", (int)kind);
-    return dki_session_open(session, net, max_batch, kind == DK_SESSION_GRADIENTS, true);
+    return dki_session_open(session, net, max_batch, kind == DK_SESSION_GRADIENTS, true, 0);
 }
 
 static dk_status require_rows(const dk_session *session, int64_t rows) {
@@ -25,6 +25,11 @@ static dk_status require_own(const dk_session *session) {
     return DK_OK;
 }
 
+dk_status dki_session_require(const dk_session *session, int64_t rows) {
+    DKI_TRY(require_own(session));
+    return require_rows(session, rows);
+}
+
 static dk_status require_gradients(const dk_session *session) {
     DKI_REQUIRE(session->shape.gradients, DK_E_STATE,
                 "an inference session has no gradients: create it with DK_SESSION_GRADIENTS");
@@ -37,21 +42,19 @@ dk_status dk_session_dropout(dk_session *session, bool on, uint64_t seed, uint64
     dki_backend *backend = session->net->context->backend;
     dki_step_state *state = session->tensors.state;
     session->dropout = on;
-    DKI_TRY(backend->ops->upload(backend, &state->seed, &seed, sizeof seed));
-    return backend->ops->upload(backend, &state->tick, &tick, sizeof tick);
+    DKI_TRY(backend->ops->upload(backend, DKI_LANE_MAIN, &state->seed, &seed, sizeof seed));
+    return backend->ops->upload(backend, DKI_LANE_MAIN, &state->tick, &tick, sizeof tick);
 }
 
 dk_status dk_session_forward(dk_session *session, const float *x, int64_t rows, float *y) {
     DKI_REQUIRE(session && x, DK_E_ARGUMENT, "dk_session_forward: a NULL argument");
-    DKI_TRY(require_own(session));
-    DKI_TRY(require_rows(session, rows));
-    dki_backend *backend = session->net->context->backend;
-    dki_matrix input = dki_rows(session->tensors.a[0], rows);
-    DKI_TRY(dki_matrix_upload(backend, &input, x));
+    DKI_TRY(dki_session_require(session, rows));
+    DKI_TRY(dki_rows_upload(session, x, rows));
+    DKI_TRY(dki_rows_gather(session, session->tensors.features, rows));
     DKI_TRY(dki_step_forward(session, rows, 0));
     if (!y) return DK_OK;
     dki_matrix output = dki_rows(session->tensors.a[session->shape.layer_count], rows);
-    return dki_matrix_download(backend, &output, y);
+    return dki_activation_download(session->net->context->backend, &output, y);
 }
 
 dk_status dk_session_gradients(dk_session *session, const dk_batch *batch, double *loss) {
@@ -59,13 +62,15 @@ dk_status dk_session_gradients(dk_session *session, const dk_batch *batch, doubl
     DKI_TRY(require_gradients(session));
     DKI_TRY(dki_batch_validate(session->net, batch));
     DKI_TRY(require_rows(session, batch->rows));
-    dki_targets targets;
+    dki_targets targets = dki_batch_targets(session, batch);
+    dki_pass pass = {
+        .rows = batch->rows, .kind = (int)session->net->desc.loss, .targets = &targets};
     double weight = dki_batch_weight(session->net, batch);
-    DKI_TRY(dki_batch_upload(session, batch, 0, batch->rows, &targets));
+    DKI_TRY(dki_batch_upload(session, batch, 0, batch->rows));
+    DKI_TRY(dki_rows_gather(session, session->tensors.features, batch->rows));
     DKI_TRY(dki_state_normaliser(session, dki_normaliser(session->net, weight)));
     DKI_TRY(dki_step_forward(session, batch->rows, 0));
-    DKI_TRY(dki_step_backward(session, batch->rows, 0, (int)session->net->desc.loss, &targets,
-                              false, false));
+    DKI_TRY(dki_step_backward(session, &pass));
     return loss ? dki_state_loss(session, loss) : DK_OK;
 }
 
@@ -77,9 +82,10 @@ dk_status dk_session_backward(dk_session *session, const float *dl_da, int64_t r
                 (long long)rows, (long long)session->rows);
     dki_backend *backend = session->net->context->backend;
     size_t bytes = (size_t)rows * (size_t)dki_net_outputs(session->net) * sizeof(float);
-    DKI_TRY(backend->ops->upload(backend, session->tensors.targets, dl_da, bytes));
+    DKI_TRY(backend->ops->upload(backend, DKI_LANE_MAIN, session->tensors.targets, dl_da, bytes));
     dki_targets targets = {NULL, session->tensors.targets, NULL};
-    return dki_step_backward(session, rows, 0, DKI_LOSS_GIVEN, &targets, false, false);
+    dki_pass pass = {.rows = rows, .kind = DKI_LOSS_GIVEN, .targets = &targets};
+    return dki_step_backward(session, &pass);
 }
 
 dk_status dk_session_input_gradient(dk_session *session, float *dl_dx, size_t count) {
@@ -91,7 +97,7 @@ dk_status dk_session_input_gradient(dk_session *session, float *dl_dx, size_t co
                 "the input gradient has %lld elements, not %zu",
                 (long long)(gradient.rows * gradient.cols), count);
     DKI_TRY(dki_step_input_gradient(session, session->rows));
-    return dki_matrix_download(session->net->context->backend, &gradient, dl_dx);
+    return dki_activation_download(session->net->context->backend, &gradient, dl_dx);
 }
 
 /* z, a or δ of a layer, where this session keeps it. */
@@ -103,6 +109,7 @@ static dk_status find_activation(const dk_session *session, dk_tensor tensor, si
     bool kept = true;
     if (tensor == DK_A) {
         *found = t->a[k];
+        kept = k || !session->input_elsewhere;
     } else if (tensor == DK_Z) {
         *found = by_identity ? t->a[k] : t->z[k];
         kept = found->data != NULL;
@@ -130,6 +137,17 @@ static dk_status find_gradient(const dk_session *session, dk_tensor tensor, size
     return DK_OK;
 }
 
+/* Takes the loss scale out of δ, dW or db: a power of 2, so nothing is rounded. */
+static dk_status unscale(const dk_session *session, float *values, size_t count) {
+    dki_backend *backend = session->net->context->backend;
+    float scale = 0.0f;
+    if (!backend->loss_scaling) return DK_OK;
+    DKI_TRY(backend->ops->download(backend, &scale, &session->tensors.state->delta_scale,
+                                   sizeof scale));
+    for (size_t i = 0; i < count && scale > 0.0f; ++i) values[i] /= scale;
+    return DK_OK;
+}
+
 dk_status dk_session_read(dk_session *session, dk_tensor tensor, size_t layer, float *values,
                           size_t count) {
     DKI_REQUIRE(session && values, DK_E_ARGUMENT, "dk_session_read: a NULL argument");
@@ -148,5 +166,8 @@ dk_status dk_session_read(dk_session *session, dk_tensor tensor, size_t layer, f
     DKI_REQUIRE(count == (size_t)(found.rows * found.cols), DK_E_SHAPE,
                 "%s of layer %zu has %lld × %lld elements, not %zu", dk_tensor_name(tensor), layer,
                 (long long)found.rows, (long long)found.cols, count);
-    return dki_matrix_download(session->net->context->backend, &found, values);
+    dki_backend *backend = session->net->context->backend;
+    DKI_TRY(gradient ? dki_matrix_download(backend, &found, values)
+                     : dki_activation_download(backend, &found, values));
+    return gradient || tensor == DK_DELTA ? unscale(session, values, count) : DK_OK;
 }

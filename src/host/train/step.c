@@ -18,16 +18,23 @@ static dki_backend *backend_of(const dk_session *session) {
     return session->net->context->backend;
 }
 
-static dki_matrix weight(const dk_session *session, size_t k) {
+/* Element `first` of the parameters' working copy; NULL where the parameters are their own. */
+static void *working(const dk_session *session, int64_t first) {
+    size_t size = dki_element_bytes(backend_of(session)->element);
+    return session->net->working ? (char *)session->net->working + (size_t)first * size : NULL;
+}
+
+dki_matrix dki_step_weight(const dk_session *session, size_t k) {
     const dki_place *place = &session->net->layout.places[k - 1];
-    return (dki_matrix){session->net->parameters + place->w, place->width, place->inputs,
-                        place->w_ld};
+    void *copy = working(session, place->w);
+    return (dki_matrix){copy ? copy : session->net->parameters + place->w, place->width,
+                        place->inputs, place->w_ld};
 }
 
 static dki_matrix weight_gradient(const dk_session *session, size_t k) {
-    dki_matrix w = weight(session, k);
-    w.data = session->tensors.gradients + session->net->layout.places[k - 1].w;
-    return w;
+    const dki_place *place = &session->net->layout.places[k - 1];
+    return (dki_matrix){session->tensors.gradients + place->w, place->width, place->inputs,
+                        place->w_ld};
 }
 
 /* db of layer k, or NULL where the layer is frozen. */
@@ -51,12 +58,14 @@ static dki_nonlinearity nonlinearity(const dk_session *session, size_t k, uint32
 dk_status dki_step_forward(dk_session *session, int64_t rows, uint32_t first_row) {
     const dki_tensors *t = &session->tensors;
     for (size_t k = 1; k <= session->shape.layer_count; ++k) {
+        int64_t b = session->net->layout.places[k - 1].b;
         dki_linear_forward forward = {.a_in = dki_rows(t->a[k - 1], rows),
-                                      .w = weight(session, k),
-                                      .b = session->net->parameters +
-                                           session->net->layout.places[k - 1].b,
+                                      .w = dki_step_weight(session, k),
+                                      .b = session->net->parameters + b,
+                                      .b_working = working(session, b),
                                       .z = dki_rows(t->z[k], rows),
                                       .a_out = dki_rows(t->a[k], rows),
+                                      .aux = t->aux[k],
                                       .g = nonlinearity(session, k, first_row),
                                       .state = t->state,
                                       .workspace = t->workspace[DKI_LANE_MAIN]};
@@ -68,12 +77,13 @@ dk_status dki_step_forward(dk_session *session, int64_t rows, uint32_t first_row
 }
 
 /* (1) and the loss; without `backward` the loss alone. */
-static dk_status last_layer(dk_session *session, int64_t rows, int kind, const dki_targets *targets,
-                            bool backward, bool accumulate) {
+static dk_status last_layer(dk_session *session, const dki_pass *pass, bool backward) {
     const dki_tensors *t = &session->tensors;
     const dk_net_desc *desc = &session->net->desc;
+    const dki_targets *targets = pass->targets;
     size_t last = session->shape.layer_count;
-    dki_loss loss = {.rule = {kind, desc->huber_delta, desc->label_smoothing,
+    int64_t rows = pass->rows;
+    dki_loss loss = {.rule = {pass->kind, desc->huber_delta, desc->label_smoothing,
                               session->net->device_class_weights},
                      .z = dki_rows(t->z[last], rows),
                      .a = dki_rows(t->a[last], rows),
@@ -82,7 +92,7 @@ static dk_status last_layer(dk_session *session, int64_t rows, int kind, const d
                      .targets = targets->targets,
                      .weights = targets->weights,
                      .delta = {NULL, 0, 0, 0},
-                     .accumulate = accumulate,
+                     .accumulate = pass->accumulate,
                      .state = t->state,
                      .workspace = t->workspace[DKI_LANE_MAIN]};
     if (backward) {
@@ -93,38 +103,39 @@ static dk_status last_layer(dk_session *session, int64_t rows, int kind, const d
 }
 
 dk_status dki_step_loss(dk_session *session, int64_t rows, const dki_targets *targets) {
-    return last_layer(session, rows, (int)session->net->desc.loss, targets, false, false);
+    dki_pass pass = {.rows = rows, .kind = (int)session->net->desc.loss, .targets = targets};
+    return last_layer(session, &pass, false);
 }
 
 /* (2): Δ_{k−1} and db_{k−1} from Δ_k. For k = 1 it is the gradient of the input, which has no g. */
-static dk_status data_gradient(dk_session *session, size_t k, int64_t rows, uint32_t first_row,
-                               bool accumulate) {
+static dk_status data_gradient(dk_session *session, size_t k, const dki_pass *pass) {
     const dki_tensors *t = &session->tensors;
+    int64_t rows = pass->rows;
     dki_linear_backward_data backward = {.delta = dki_rows(t->delta[k], rows),
-                                         .w = weight(session, k),
+                                         .w = dki_step_weight(session, k),
                                          .z = dki_rows(t->z[k - 1], rows),
                                          .a = dki_rows(t->a[k - 1], rows),
+                                         .aux = k > 1 ? t->aux[k - 1] : NULL,
                                          .g = {.kind = DK_IDENTITY},
                                          .delta_out = dki_rows(t->delta[k - 1], rows),
-                                         .accumulate = accumulate,
+                                         .accumulate = pass->accumulate,
                                          .state = t->state,
                                          .workspace = t->workspace[DKI_LANE_MAIN]};
     if (k > 1) {
-        backward.g = nonlinearity(session, k - 1, first_row);
+        backward.g = nonlinearity(session, k - 1, pass->first_row);
         backward.db = bias_gradient(session, k - 1);
     }
     return ops_of(session)->linear_backward_data(backend_of(session), DKI_LANE_MAIN, &backward);
 }
 
 /* (3) */
-static dk_status parameter_gradient(dk_session *session, size_t k, int64_t rows, bool accumulate,
-                                    bool check) {
+static dk_status parameter_gradient(dk_session *session, size_t k, const dki_pass *pass) {
     const dki_tensors *t = &session->tensors;
-    dki_linear_backward_params backward = {.delta = dki_rows(t->delta[k], rows),
-                                           .a_in = dki_rows(t->a[k - 1], rows),
+    dki_linear_backward_params backward = {.delta = dki_rows(t->delta[k], pass->rows),
+                                           .a_in = dki_rows(t->a[k - 1], pass->rows),
                                            .dw = weight_gradient(session, k),
-                                           .accumulate = accumulate,
-                                           .state = check ? t->state : NULL,
+                                           .accumulate = pass->accumulate,
+                                           .state = pass->check ? t->state : NULL,
                                            .workspace = t->workspace[DKI_LANE_PARAMS]};
     return ops_of(session)->linear_backward_params(backend_of(session), DKI_LANE_PARAMS, &backward);
 }
@@ -137,32 +148,66 @@ static size_t lowest_layer(const dk_session *session) {
     return k;
 }
 
+/* θ ← rule(θ, g) over a range. */
+static dk_status update_range(dk_session *session, dki_lane lane,
+                              const dki_optimization *optimization, dki_range range, bool decays) {
+    dki_update_range update = {.parameters = session->net->parameters,
+                               .gradients = session->tensors.gradients,
+                               .slot1 = session->tensors.slots[0],
+                               .slot2 = session->tensors.slots[1],
+                               .working = session->net->working,
+                               .range = range,
+                               .rule = optimization->rule,
+                               .decay = decays ? optimization->rule.weight_decay : 0.0f,
+                               .state = session->tensors.state};
+    return ops_of(session)->update(backend_of(session), lane, &update);
+}
+
+/* Whether weights are updated as soon as their gradients are there. */
+static bool updates_early(const dk_session *session, const dki_optimization *optimization) {
+    return backend_of(session)->early_updates && !dki_step_decides(session, optimization);
+}
+
+/* The update of W⁽ᵏ⁾ behind its gradient. */
+static dk_status early_update(dk_session *session, size_t k, const dki_pass *pass) {
+    if (!pass->update || !updates_early(session, pass->update)) return DK_OK;
+    if (session->net->layers[k - 1].frozen) return DK_OK;
+    const dki_layout *layout = &session->net->layout;
+    int64_t first = layout->places[k - 1].w;
+    int64_t end = k < layout->layer_count ? layout->places[k].w : layout->weights_end;
+    return update_range(session, DKI_LANE_PARAMS, pass->update, (dki_range){first, end - first},
+                        true);
+}
+
 /* Layer k's two products run side by side: the data gradient on the main lane, the parameters' on
- * the other. The order() calls are the only dependencies: Δ_k must be there before dW_k; and
- * Δ_{k−1} may lie where Δ_{k+1} lay, so dW_{k+1} must be done with that. */
-dk_status dki_step_backward(dk_session *session, int64_t rows, uint32_t first_row, int kind,
-                            const dki_targets *targets, bool accumulate, bool check) {
+ * the other, and behind it (where updates are early) the update of W⁽ᵏ⁺¹⁾. The order() calls are the
+ * only dependencies: Δ_k must be there before dW_k, and dX_{k+1} must have read W⁽ᵏ⁺¹⁾ before its
+ * update; and Δ_{k−1} may lie where Δ_{k+1} lay, so dW_{k+1} must be done with that. */
+dk_status dki_step_backward(dk_session *session, const dki_pass *pass) {
     const dki_backend_ops *ops = ops_of(session);
     dki_backend *backend = backend_of(session);
-    size_t lowest = lowest_layer(session);
-    DKI_TRY(last_layer(session, rows, kind, targets, true, accumulate));
-    for (size_t k = session->shape.layer_count; k >= lowest; --k) {
+    size_t lowest = lowest_layer(session), last = session->shape.layer_count;
+    DKI_TRY(last_layer(session, pass, true));
+    for (size_t k = last; k >= lowest; --k) {
         DKI_TRY(ops->order(backend, DKI_LANE_MAIN, DKI_LANE_PARAMS));
         DKI_TRY(ops->order(backend, DKI_LANE_PARAMS, DKI_LANE_MAIN));
-        if (!session->net->layers[k - 1].frozen)
-            DKI_TRY(parameter_gradient(session, k, rows, accumulate, check));
-        if (k > lowest) DKI_TRY(data_gradient(session, k, rows, first_row, accumulate));
+        if (k < last) DKI_TRY(early_update(session, k + 1, pass));
+        if (!session->net->layers[k - 1].frozen) DKI_TRY(parameter_gradient(session, k, pass));
+        if (k > lowest) DKI_TRY(data_gradient(session, k, pass));
     }
+    DKI_TRY(early_update(session, lowest, pass));
     session->backward_done = true;
     return ops->order(backend, DKI_LANE_PARAMS, DKI_LANE_MAIN);
 }
 
 dk_status dki_step_input_gradient(dk_session *session, int64_t rows) {
-    return data_gradient(session, 1, rows, 0, false);
+    dki_pass pass = {.rows = rows};
+    return data_gradient(session, 1, &pass);
 }
 
 dk_status dki_step_begin(dk_session *session, const dki_optimization *optimization) {
-    dki_begin begin = {optimization->rule, dki_step_decides(optimization), session->tensors.state};
+    dki_begin begin = {optimization->rule, dki_step_decides(session, optimization),
+                       optimization->mailbox, session->tensors.state};
     return ops_of(session)->begin(backend_of(session), DKI_LANE_MAIN, &begin);
 }
 
@@ -188,33 +233,26 @@ static size_t trainable(const dk_session *session, bool biases, dki_range *range
     return count;
 }
 
+static dk_status decide(dk_session *session, const dki_optimization *optimization, size_t ranges) {
+    dki_decide decide = {.rule = optimization->rule,
+                         .gradients = session->tensors.gradients,
+                         .ranges = optimization->ranges,
+                         .range_count = ranges,
+                         .clip_norm = optimization->clip_norm,
+                         .loss_scaling = backend_of(session)->loss_scaling,
+                         .state = session->tensors.state,
+                         .workspace = session->tensors.workspace[DKI_LANE_MAIN]};
+    return ops_of(session)->decide(backend_of(session), DKI_LANE_MAIN, &decide);
+}
+
 dk_status dki_step_update(dk_session *session, const dki_optimization *optimization) {
-    const dki_backend_ops *ops = ops_of(session);
-    dki_backend *backend = backend_of(session);
     dki_range *ranges = optimization->ranges;
     size_t weights = trainable(session, false, ranges);
     size_t all = weights + trainable(session, true, ranges + weights);
-    if (dki_step_decides(optimization)) {
-        dki_decide decide = {.rule = optimization->rule,
-                             .gradients = session->tensors.gradients,
-                             .ranges = ranges,
-                             .range_count = all,
-                             .clip_norm = optimization->clip_norm,
-                             .state = session->tensors.state,
-                             .workspace = session->tensors.workspace[DKI_LANE_MAIN]};
-        DKI_TRY(ops->decide(backend, DKI_LANE_MAIN, &decide));
-    }
-    for (size_t i = 0; i < all; ++i) {
-        bool decays = i < weights || optimization->decay_biases;
-        dki_update_range update = {.parameters = session->net->parameters,
-                                   .gradients = session->tensors.gradients,
-                                   .slot1 = optimization->slots[0],
-                                   .slot2 = optimization->slots[1],
-                                   .range = ranges[i],
-                                   .rule = optimization->rule,
-                                   .decay = decays ? optimization->rule.weight_decay : 0.0f,
-                                   .state = session->tensors.state};
-        DKI_TRY(ops->update(backend, DKI_LANE_MAIN, &update));
-    }
+    if (dki_step_decides(session, optimization)) DKI_TRY(decide(session, optimization, all));
+    size_t first = updates_early(session, optimization) ? weights : 0;
+    for (size_t i = first; i < all; ++i)
+        DKI_TRY(update_range(session, DKI_LANE_MAIN, optimization, ranges[i],
+                             i < weights || optimization->decay_biases));
     return DK_OK;
 }

@@ -2,18 +2,30 @@
 #ifndef DKI_TRAINER_H
 #define DKI_TRAINER_H
 
-#include "data/loader.h"
 #include "train/batch.h"
 
-enum { DKI_RECORDINGS = 2 };
+/** What a recording was made for; compared as bytes. */
+typedef struct dki_captured_for {
+    int64_t rows, steps;
+    uint64_t revision; /* of the network */
+    dki_targets targets;
+    const void *features, *order, *labels, *values, *weights; /* what is gathered from */
+} dki_captured_for;
 
-/** A captured step, and what it was captured for. */
+/** A captured step. */
 typedef struct dki_captured {
     dki_recording *recording;
-    int64_t rows;
-    const void *features;
-    const int64_t *order;
+    dki_captured_for key;
 } dki_captured;
+
+/** The full batches of an epoch, one at a time or several; its last one; a batch of the caller's. */
+enum {
+    DKI_CAPTURED_FULL,
+    DKI_CAPTURED_SEVERAL,
+    DKI_CAPTURED_TAIL,
+    DKI_CAPTURED_BATCH,
+    DKI_CAPTURED_COUNT
+};
 
 struct dk_trainer {
     dk_net *net;
@@ -25,10 +37,12 @@ struct dk_trainer {
     uint64_t epochs;     /* epochs begun, in every fit: what the order of samples follows from */
     uint64_t ticks;      /* steps begun */
     uint64_t collected;  /* steps whose loss has been read */
+    dki_mailbox *mailbox;
+    bool broken;              /* a step failed half-way */
     double weights[DKI_RING]; /* Σw of the steps announced, at tick mod DKI_RING */
     double loss_sum;    /* Σ weight·loss of the steps collected since somebody last set it to 0 */
     double loss_weight; /* Σ weight of the same */
-    dki_captured captured[DKI_RECORDINGS];
+    dki_captured captured[DKI_CAPTURED_COUNT];
 };
 
 /** Fills in what negative values and 0 stand for, and checks every option. DK_E_ARGUMENT. */
@@ -37,12 +51,18 @@ dk_status dki_train_options_resolve(const dk_train_options *options, dk_train_op
 /** The optimizer's rule by resolved options. */
 dki_rule dki_train_rule(const dk_train_options *resolved);
 
-/** Announces the next step: its learning rate and its normaliser. */
+/** Announces the next step: its learning rate and its normaliser. Waits where the device is too far
+ *  behind. DK_E_STATE where an earlier step failed half-way. */
 dk_status dki_trainer_announce(dk_trainer *trainer, double weight_sum);
 
-/** Reads the losses of the steps since the last call into loss_sum and loss_weight; *last, if not
- *  NULL, gets the last one. DK_E_NONFINITE names the first bad step, and clears the latch. */
-dk_status dki_trainer_collect(dk_trainer *trainer, double *last);
+/** DK_E_ARGUMENT where single steps don't say how long the warm-up is. */
+dk_status dki_trainer_require_schedule(const dk_trainer *trainer);
+
+/** Adds the losses of finished steps to loss_sum and loss_weight. `all` waits for every step that was
+ *  queued; otherwise only what the device has reported already is read, without waiting for it.
+ *  *last, if not NULL, gets the last one. DK_E_NONFINITE names the first bad step, and clears the
+ *  latch. */
+dk_status dki_trainer_collect(dk_trainer *trainer, bool all, double *last);
 
 /** The learning rate of the step that was announced last. */
 double dki_trainer_rate(const dk_trainer *trainer);

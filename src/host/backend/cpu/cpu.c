@@ -35,7 +35,8 @@ static dk_status require_memory(size_t bytes) {
 }
 
 /* dki_alloc aligns to 64 bytes, tensors want 256; the start of the block is kept in front. */
-static dk_status cpu_alloc(dki_backend *backend, size_t bytes, void **memory) {
+static dk_status cpu_alloc(dki_backend *backend, dki_memory where, size_t bytes, void **memory) {
+    (void)where;
     char *block = NULL;
     *memory = NULL;
     size_t total = 0;
@@ -54,10 +55,16 @@ static void cpu_release(dki_backend *backend, void *memory) {
     if (memory) dki_release(dki_cpu_of(backend)->services.allocator, ((void **)memory)[-1]);
 }
 
-static dk_status cpu_copy(dki_backend *backend, void *to, const void *from, size_t bytes) {
+static dk_status cpu_download(dki_backend *backend, void *to, const void *from, size_t bytes) {
     (void)backend;
     if (bytes) memcpy(to, from, bytes);
     return DK_OK;
+}
+
+static dk_status cpu_upload(dki_backend *backend, dki_lane lane, void *to, const void *from,
+                            size_t bytes) {
+    (void)lane;
+    return cpu_download(backend, to, from, bytes);
 }
 
 static dk_status cpu_sync(dki_backend *backend) {
@@ -95,9 +102,6 @@ static size_t max_size(size_t a, size_t b) {
 
 dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request, dki_plan *plan) {
     (void)backend;
-    plan->alignment = DKI_CPU_ALIGNMENT;
-    plan->ld_multiple = 1;
-    plan->element = sizeof(float);
     size_t widest = 0, elements = 0;
     for (size_t k = 0; k < request->layer_count; ++k) {
         const dki_layer_shape *layer = &request->layers[k];
@@ -105,6 +109,7 @@ dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request,
         plan->keep_z[k] =
             request->keep_all ? distinct : request->gradients && !gradient_from_a(layer);
         widest = max_size(widest, (size_t)max_size((size_t)layer->width, (size_t)layer->inputs));
+        plan->aux_bytes[k] = 0;
         elements += (size_t)layer->width * (size_t)(layer->inputs + 1);
     }
     /* row losses and column sums; or the partial sums of the norm */
@@ -148,8 +153,8 @@ static dk_status cpu_describe(dki_backend *backend, dki_backend_info *info) {
 static const dki_backend_ops cpu_ops = {
     .alloc = cpu_alloc,
     .release = cpu_release,
-    .upload = cpu_copy,
-    .download = cpu_copy,
+    .upload = cpu_upload,
+    .download = cpu_download,
     .sync = cpu_sync,
     .describe = cpu_describe,
     .close = cpu_close,
@@ -159,6 +164,7 @@ static const dki_backend_ops cpu_ops = {
     .linear_backward_params = dki_cpu_backward_params,
     .gather = dki_cpu_gather,
     .loss = dki_cpu_loss,
+    .initialise = dki_cpu_initialise,
     .update = dki_cpu_update,
     .begin = dki_cpu_begin,
     .decide = dki_cpu_decide,
@@ -191,7 +197,10 @@ dk_status dki_cpu_open(dki_backend **backend, const dki_services *services, int 
                 "the CPU computes in fp32 only: ask for fp32, or for a CUDA device");
     dki_cpu *cpu = NULL;
     DKI_TRY(dki_new(services->allocator, &cpu, 1, "the CPU backend"));
-    *cpu = (dki_cpu){.base = {&cpu_ops, true},
+    *cpu = (dki_cpu){.base = {.ops = &cpu_ops,
+                              .element = DKI_ELEMENT_F32,
+                              .ld_multiple = 1,
+                              .host_memory = true},
                      .services = *services,
                      .loops = dki_loops_choose(),
                      .threads = threads,

@@ -27,6 +27,7 @@ dk_status dki_cpu_backward_data(dki_backend *, dki_lane, const dki_linear_backwa
 dk_status dki_cpu_backward_params(dki_backend *, dki_lane, const dki_linear_backward_params *);
 dk_status dki_cpu_gather(dki_backend *, dki_lane, const dki_gather *);
 dk_status dki_cpu_loss(dki_backend *, dki_lane, const dki_loss *);
+dk_status dki_cpu_initialise(dki_backend *, dki_lane, const dki_initialise *);
 dk_status dki_cpu_update(dki_backend *, dki_lane, const dki_update_range *);
 dk_status dki_cpu_begin(dki_backend *, dki_lane, const dki_begin *);
 dk_status dki_cpu_decide(dki_backend *, dki_lane, const dki_decide *);

@@ -38,14 +38,15 @@ static void gather_row_targets(const dki_gather *op, int64_t row, int64_t from) 
 typedef struct {
     const dki_loops *loops;
     const dki_gather *op;
-    int64_t step; /* rows of a block */
+    int64_t step;   /* rows of a block */
+    int64_t cursor; /* position of the batch's first row */
 } gather_job;
 
 static void gather_block(void *argument, int64_t index) {
     const gather_job *job = argument;
     const dki_gather *op = job->op;
     int64_t first = index * job->step, left = op->x.rows - first;
-    int64_t cursor = (int64_t)op->state->cursor;
+    int64_t cursor = job->cursor;
     dki_gather_tile work = {.rows = left < job->step ? left : job->step,
                             .cols = op->x.cols,
                             .source = op,
@@ -60,9 +61,10 @@ static void gather_block(void *argument, int64_t index) {
 dk_status dki_cpu_gather(dki_backend *backend, dki_lane lane, const dki_gather *op) {
     (void)lane;
     dki_cpu *cpu = dki_cpu_of(backend);
-    gather_job job = {cpu->loops, op, block_rows(op->x.rows)};
+    gather_job job = {cpu->loops, op, block_rows(op->x.rows),
+                      op->at_cursor ? (int64_t)op->state->cursor : 0};
     dki_pool_run(cpu->pool, gather_block, &job, block_count(op->x.rows));
-    op->state->cursor += (uint64_t)op->x.rows;
+    if (op->at_cursor) op->state->cursor += (uint64_t)op->x.rows;
     return DK_OK;
 }
 
@@ -111,7 +113,7 @@ dk_status dki_cpu_loss(dki_backend *backend, dki_lane lane, const dki_loss *op) 
     if (op->db) dki_cpu_add_sums(op->db, job.sums, blocks, op->a.cols, op->accumulate);
     for (int64_t row = 0; row < rows; ++row) total += row_loss[row];
     double mean = total * (double)op->state->inverse_normaliser;
-    op->state->loss[op->state->tick % DKI_RING] += mean;
+    op->state->loss += mean;
     if (!isfinite(mean)) dki_cpu_latch(op->state);
     return DK_OK;
 }

@@ -23,10 +23,12 @@ dk_status dki_cpu_begin(dki_backend *backend, dki_lane lane, const dki_begin *op
     (void)backend;
     (void)lane;
     dki_step_state *state = op->state;
-    uint64_t slot = ++state->tick % DKI_RING;
-    state->loss[slot] = 0.0;
-    state->inverse_normaliser = state->ring[slot].inverse_normaliser;
-    state->rate.lr = state->ring[slot].lr;
+    dki_report *report = &op->mailbox->reports[state->tick % DKI_RING];
+    if (state->tick) *report = (dki_report){state->loss, state->bad_tick, state->tick};
+    const dki_tick *next = &op->mailbox->announced[++state->tick % DKI_RING];
+    state->loss = 0.0;
+    state->inverse_normaliser = next->inverse_normaliser;
+    state->rate.lr = next->lr;
     state->rate.grad_scale = 1.0f;
     if (!op->decide_follows) count_update(state, &op->rule);
     return DK_OK;

@@ -1,0 +1,25 @@
+// The device that the device tests run on: $DELTAK_TEST_DEVICE, else the CPU. The same programs run
+// on the CPU, on a GPU, and (linked with the stand-in for one) on a GPU that isn't there.
+#ifndef DELTAK_TESTS_DEVICE_H
+#define DELTAK_TESTS_DEVICE_H
+
+#include <cstdlib>
+#include <cstring>
+
+namespace device {
+
+inline const char *name() {
+    const char *set = std::getenv("DELTAK_TEST_DEVICE");
+    return set && *set ? set : "cpu";
+}
+
+inline bool is_cpu() {
+    return std::strcmp(name(), "cpu") == 0;
+}
+
+} // namespace device
+
+#define DELTAK_CPU_ONLY(why)                                                                       \
+    if (!device::is_cpu()) GTEST_SKIP() << "on the CPU alone: " << (why)
+
+#endif
