@@ -1,0 +1,23 @@
+/* What kernels do with the step state, beside reading it. */
+#ifndef DKI_LATCH_CUH
+#define DKI_LATCH_CUH
+
+#include "kernels/vector.cuh"
+
+/** Neither NaN nor Inf: Inf − Inf is NaN, which equals nothing. */
+template <class T> DKI_DEVICE bool dki_is_finite(T x) {
+    return x - x == T(0);
+}
+
+/** Notes that this tick saw a value that isn't finite, unless an earlier one did. Any number of
+ *  threads and kernels of a step may do so at once. */
+DKI_DEVICE void dki_latch(dki_step_state *state) {
+    atomicCAS((unsigned long long *)&state->bad_tick, 0ull, (unsigned long long)state->tick);
+}
+
+/** How many times δ the stored Δ is. */
+DKI_DEVICE float dki_loss_scale(const dki_step_state *state) {
+    return state->loss_scale == 0.0f ? 1.0f : state->loss_scale;
+}
+
+#endif
