@@ -1,0 +1,117 @@
+/* The CUDA backend's own state, and its operations by file.
+ *
+ * Several threads may use one backend: every operation holds its lock, and run() holds it over a
+ * whole capture. All of them share the lanes. */
+#ifndef DKI_CUDA_H
+#define DKI_CUDA_H
+
+#include "backend/cuda/plans.h"
+
+/** Pinned memory that copies from and to the program's own go through, in two halves that fill one
+ *  after the other. A half is used again when what each lane copied last from it is over. */
+enum { DKI_STAGING_HALVES = 2, DKI_STAGING_BYTES = 4 << 20 };
+typedef struct dki_staging {
+    char *halves[DKI_STAGING_HALVES];
+    dki_event over[DKI_STAGING_HALVES][DKI_LANE_COUNT];
+    int half;    /* being filled */
+    size_t used; /* bytes of it */
+} dki_staging;
+
+/** A block of shared memory: release() must know it from the device's. */
+typedef struct dki_shared_block {
+    void *memory;
+    struct dki_shared_block *next;
+} dki_shared_block;
+
+typedef struct dki_cuda {
+    dki_backend base;
+    dki_services services;
+    dki_cuda_options options;
+    dki_product_rules rules;
+    pthread_mutex_t lock; /* recursive: a captured body calls operations */
+    dki_gpu *gpu;
+    dki_plans *plans;
+    dki_stream lanes[DKI_LANE_COUNT];
+    dki_stream own_main;               /* lanes[DKI_LANE_MAIN] may be the application's */
+    dki_event ordered[DKI_LANE_COUNT]; /* what order() waits for */
+    dki_event synced[DKI_LANE_COUNT];  /* what sync() waits for */
+    void *product_workspace[DKI_STEP_LANES];
+    dki_staging staging;
+    dki_shared_block *shared;
+} dki_cuda;
+
+static inline dki_cuda *dki_cuda_of(dki_backend *backend) {
+    return (dki_cuda *)backend;
+}
+
+/** Opens GPU options->ordinal. DK_E_DEVICE, DK_E_UNSUPPORTED (precision), DK_E_MEMORY. */
+dk_status dki_cuda_open(dki_backend **backend, const dki_services *services,
+                        const dki_cuda_options *options);
+
+/** Takes the lock and names what follows for profilers; leave gives both back, and its status. */
+dki_cuda *dki_cuda_enter(dki_backend *backend, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+dk_status dki_cuda_leave(dki_cuda *cuda, dk_status status);
+
+extern const dki_cuda_ops dki_cuda_application_ops;
+
+/* memory.c */
+dk_status dki_cuda_staging_open(dki_cuda *cuda);
+void dki_cuda_staging_close(dki_cuda *cuda);
+void dki_cuda_release_shared(dki_cuda *cuda);
+dk_status dki_cuda_alloc(dki_backend *, dki_memory where, size_t bytes, void **memory);
+void dki_cuda_release(dki_backend *, void *memory);
+dk_status dki_cuda_upload(dki_backend *, dki_lane, void *to, const void *from, size_t bytes);
+dk_status dki_cuda_download(dki_backend *, void *to, const void *from, size_t bytes);
+dk_status dki_cuda_sync(dki_backend *);
+
+/* prepare.c */
+dk_status dki_cuda_prepare(dki_backend *, const dki_plan_request *, dki_plan *);
+/** The next multiple of the backend's ld_multiple. */
+int64_t dki_cuda_ld(const dki_cuda *cuda, int64_t cols);
+/** Whether layer k may keep g′ as a bit mask; plan_choose.c decides whether it does. */
+bool dki_cuda_may_mask(const dki_cuda *cuda, const dki_plan_request *request, size_t k);
+/** Bytes of the partial sums of columns [rows, cols], for any number of rows up to that. */
+size_t dki_cuda_sums_bytes(int64_t rows, int64_t cols);
+
+/* plan_choose.c */
+/** Times what isn't known yet, on memory of its own. Where that can't be had, the library's first
+ *  guesses stay. */
+dk_status dki_cuda_choose(dki_cuda *cuda, const dki_plan_request *request);
+
+/* layer.c */
+dk_status dki_cuda_linear_forward(dki_backend *, dki_lane, const dki_linear_forward *);
+dk_status dki_cuda_linear_backward_data(dki_backend *, dki_lane, const dki_linear_backward_data *);
+dk_status dki_cuda_linear_backward_params(dki_backend *, dki_lane,
+                                          const dki_linear_backward_params *);
+dk_status dki_cuda_bare_product(dki_backend *, dki_lane, int method, const dki_bare_product *);
+/** The epilogue of forward by a way that isn't plain, for identity and ReLU without dropout. */
+dki_epilogue dki_cuda_forward_epilogue(dk_activation activation, dki_way way);
+/** The bias in D's type, or NULL. */
+void *dki_cuda_epilogue_bias(const dki_cuda *cuda, const dki_linear_forward *op);
+/** The layer by a way that the caller knows to be possible. */
+dk_status dki_cuda_forward_by(dki_cuda *cuda, dki_lane lane, const dki_linear_forward *op,
+                              dki_way way);
+dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
+                                    const dki_linear_backward_data *op, dki_way way);
+/** db (+)= the column sums of a matrix. */
+dk_status dki_cuda_sum_columns(dki_cuda *cuda, dki_lane lane, dki_matrix matrix, float *db,
+                               bool accumulate, void *workspace);
+/** db (+)= the partial sums of [rows, cols] in the workspace. */
+dk_status dki_cuda_add_partial(dki_cuda *cuda, dki_lane lane, int64_t rows, int64_t cols, float *db,
+                               bool accumulate, const float *partial);
+
+/* ends.c */
+dk_status dki_cuda_gather_batch(dki_backend *, dki_lane, const dki_gather *);
+dk_status dki_cuda_loss_and_delta(dki_backend *, dki_lane, const dki_loss *);
+dk_status dki_cuda_update_parameters(dki_backend *, dki_lane, const dki_update_range *);
+dk_status dki_cuda_cast_parameters(dki_backend *, dki_lane, const dki_cast *);
+dk_status dki_cuda_initialise_weights(dki_backend *, dki_lane, const dki_initialise *);
+dk_status dki_cuda_begin_step(dki_backend *, dki_lane, const dki_begin *);
+dk_status dki_cuda_decide_step(dki_backend *, dki_lane, const dki_decide *);
+
+/* graph.c */
+dk_status dki_cuda_order(dki_backend *, dki_lane before, dki_lane after);
+dk_status dki_cuda_run(dki_backend *, dki_recording **recording, dki_body body, void *argument);
+
+#endif

@@ -1,0 +1,185 @@
+/* Products through cuBLASLt. A description is made anew for every call: in training, products run
+ * from graphs, where this costs nothing. */
+#include "backend/cuda/gpu_cuda.h"
+
+#include <string.h>
+
+_Static_assert(sizeof(cublasLtMatmulAlgo_t) == sizeof((dki_algorithm *)0)->data,
+               "an algorithm is kept as its bytes");
+
+static cudaDataType_t data_type(int32_t element) {
+    switch ((dki_element)element) {
+    case DKI_ELEMENT_BF16:
+        return CUDA_R_16BF;
+    case DKI_ELEMENT_F16:
+        return CUDA_R_16F;
+    default:
+        return CUDA_R_32F;
+    }
+}
+
+static cublasLtEpilogue_t epilogue_of(int32_t epilogue) {
+    switch ((dki_epilogue)epilogue) {
+    case DKI_EPILOGUE_BIAS:
+        return CUBLASLT_EPILOGUE_BIAS;
+    case DKI_EPILOGUE_RELU_BIAS:
+        return CUBLASLT_EPILOGUE_RELU_BIAS;
+    case DKI_EPILOGUE_RELU_AUX_BIAS:
+        return CUBLASLT_EPILOGUE_RELU_AUX_BIAS;
+    case DKI_EPILOGUE_DRELU:
+        return CUBLASLT_EPILOGUE_DRELU;
+    case DKI_EPILOGUE_DRELU_BGRAD:
+        return CUBLASLT_EPILOGUE_DRELU_BGRAD;
+    default:
+        return CUBLASLT_EPILOGUE_DEFAULT;
+    }
+}
+
+static bool takes_bias(int32_t epilogue) {
+    return epilogue == DKI_EPILOGUE_BIAS || epilogue == DKI_EPILOGUE_RELU_BIAS ||
+           epilogue == DKI_EPILOGUE_RELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DRELU_BGRAD;
+}
+
+static bool takes_aux(int32_t epilogue) {
+    return epilogue == DKI_EPILOGUE_RELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DRELU ||
+           epilogue == DKI_EPILOGUE_DRELU_BGRAD;
+}
+
+/* Sums are fp32 for every type of operand. TF32 only where it was asked for. The type of the
+ * auxiliary matrix stays unset: it is bits, and 13.0 refuses every type for it. */
+static cublasStatus_t describe_operation(const dki_product *product, const dki_operands *operands,
+                                         cublasLtMatmulDesc_t operation) {
+    bool tf32 = product->tf32 && product->type == DKI_ELEMENT_F32;
+    const int32_t trans_a = product->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const int32_t trans_b = product->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const int32_t pointer_mode = CUBLASLT_POINTER_MODE_HOST;
+    const cublasLtEpilogue_t epilogue = epilogue_of(product->epilogue);
+    /* For the heuristic an address says only how aligned it is. */
+    void *aligned = (void *)(uintptr_t)product->alignment;
+    void *bias = operands ? operands->bias : aligned;
+    void *aux = operands ? operands->aux : aligned;
+    const bool has_bias = takes_bias(product->epilogue), has_aux = takes_aux(product->epilogue);
+    const struct {
+        bool wanted;
+        cublasLtMatmulDescAttributes_t name;
+        const void *value;
+        size_t bytes;
+    } attributes[] = {
+        {true, CUBLASLT_MATMUL_DESC_TRANSA, &trans_a, sizeof trans_a},
+        {true, CUBLASLT_MATMUL_DESC_TRANSB, &trans_b, sizeof trans_b},
+        {true, CUBLASLT_MATMUL_DESC_POINTER_MODE, &pointer_mode, sizeof pointer_mode},
+        {true, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue},
+        {has_bias, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias},
+        {has_aux, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &aux, sizeof aux},
+        {has_aux, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &product->ld_aux, sizeof product->ld_aux},
+    };
+    cublasStatus_t status = cublasLtMatmulDescInit(
+        operation, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F);
+    for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++)
+        if (status == CUBLAS_STATUS_SUCCESS && attributes[i].wanted)
+            status = cublasLtMatmulDescSetAttribute(operation, attributes[i].name,
+                                                    attributes[i].value, attributes[i].bytes);
+    return status;
+}
+
+/* [rows, cols] as it lies in memory, before it is transposed; column order is the default. */
+static cublasStatus_t describe_matrix(cublasLtMatrixLayout_t layout, int32_t element, bool swap,
+                                      int64_t rows, int64_t cols, int64_t ld) {
+    return cublasLtMatrixLayoutInit(layout, data_type(element), (uint64_t)(swap ? cols : rows),
+                                    (uint64_t)(swap ? rows : cols), ld);
+}
+
+cublasStatus_t dki_product_describe(const dki_product *product, const dki_operands *operands,
+                                    dki_product_description *description) {
+    const dki_product *p = product;
+    cublasStatus_t status = describe_operation(p, operands, &description->operation);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = describe_matrix(&description->a, p->type, p->trans_a, p->m, p->k, p->lda);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = describe_matrix(&description->b, p->type, p->trans_b, p->k, p->n, p->ldb);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = describe_matrix(&description->d, p->type_d, false, p->m, p->n, p->ldd);
+    return status;
+}
+
+static cublasStatus_t describe_limits(const dki_product *product,
+                                      cublasLtMatmulPreference_t preference) {
+    const size_t workspace = (size_t)product->workspace;
+    const uint32_t alignment = (uint32_t)product->alignment;
+    const cublasLtMatmulPreferenceAttributes_t aligned[] = {
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+    cublasStatus_t status = cublasLtMatmulPreferenceInit(preference);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = cublasLtMatmulPreferenceSetAttribute(
+            preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+    for (size_t i = 0; i < sizeof aligned / sizeof *aligned; i++)
+        if (status == CUBLAS_STATUS_SUCCESS)
+            status = cublasLtMatmulPreferenceSetAttribute(preference, aligned[i], &alignment,
+                                                          sizeof alignment);
+    return status;
+}
+
+dk_status dki_gpu_algorithms(dki_gpu *gpu, const dki_product *product, dki_algorithm *list,
+                             int capacity, int *count) {
+    enum { MOST = 64 };
+    cublasLtMatmulHeuristicResult_t results[MOST];
+    int found = 0;
+    *count = 0;
+    dki_product_description description;
+    cublasLtMatmulPreferenceOpaque_t limits;
+    DKI_TRY(dki_gpu_enter(gpu));
+    cublasStatus_t status = dki_product_describe(product, NULL, &description);
+    if (status == CUBLAS_STATUS_SUCCESS) status = describe_limits(product, &limits);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = cublasLtMatmulAlgoGetHeuristic(
+            gpu->library, &description.operation, &description.a, &description.b, &description.d,
+            &description.d, &limits, capacity < MOST ? capacity : MOST, results, &found);
+    dk_status answer = DK_OK;
+    if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED)
+        answer = dki_gpu_library_status(gpu, status, "cublasLtMatmulAlgoGetHeuristic", product);
+    for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < found; i++) {
+        if (results[i].state != CUBLAS_STATUS_SUCCESS) continue;
+        dki_algorithm *algorithm = &list[(*count)++];
+        memcpy(algorithm->data, &results[i].algo, sizeof algorithm->data);
+        algorithm->workspace = (int64_t)results[i].workspaceSize;
+    }
+    dki_gpu_leave(gpu);
+    return answer;
+}
+
+bool dki_gpu_algorithm_valid(dki_gpu *gpu, const dki_product *product,
+                             const dki_algorithm *algorithm) {
+    dki_product_description description;
+    cublasLtMatmulAlgo_t checked;
+    cublasLtMatmulHeuristicResult_t result;
+    if (dki_gpu_enter(gpu) != DK_OK) return false;
+    memcpy(&checked, algorithm->data, sizeof checked);
+    cublasStatus_t status = dki_product_describe(product, NULL, &description);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = cublasLtMatmulAlgoCheck(gpu->library, &description.operation, &description.a,
+                                         &description.b, &description.d, &description.d, &checked,
+                                         &result);
+    dki_gpu_leave(gpu);
+    return status == CUBLAS_STATUS_SUCCESS && result.state == CUBLAS_STATUS_SUCCESS &&
+           (int64_t)result.workspaceSize <= product->workspace;
+}
+
+dk_status dki_gpu_multiply(dki_gpu *gpu, dki_stream stream, const dki_product *product,
+                           const dki_algorithm *algorithm, const dki_operands *operands) {
+    const float one = 1, beta = product->accumulate ? 1 : 0;
+    dki_product_description description;
+    cublasLtMatmulAlgo_t chosen;
+    DKI_TRY(dki_gpu_enter(gpu));
+    memcpy(&chosen, algorithm->data, sizeof chosen);
+    cublasStatus_t status = dki_product_describe(product, operands, &description);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status =
+            cublasLtMatmul(gpu->library, &description.operation, &one, operands->a, &description.a,
+                           operands->b, &description.b, &beta, operands->d, &description.d,
+                           operands->d, &description.d, &chosen, operands->workspace,
+                           operands->workspace ? (size_t)product->workspace : 0, stream);
+    dk_status answer = dki_gpu_library_status(gpu, status, "cublasLtMatmul", product);
+    dki_gpu_leave(gpu);
+    return answer;
+}

@@ -1,0 +1,201 @@
+/* The three products of a layer, each by the way that its plan says. */
+#include "backend/cuda/cuda.h"
+#include "base/error.h"
+
+/* Queues one product; *found = false: the library has no algorithm for it. */
+static dk_status multiply(dki_cuda *cuda, dki_lane lane, const dki_bare_product *bare,
+                          dki_product_extras extras) {
+    dki_product product;
+    dki_operands operands;
+    dki_algorithm algorithm;
+    bool found = false;
+    extras.workspace = (int)lane < (int)DKI_STEP_LANES ? cuda->product_workspace[lane] : NULL;
+    dki_product_make(&cuda->rules, bare, &extras, &product, &operands);
+    DKI_TRY(dki_product_validate(&product, &operands));
+    DKI_TRY(dki_plans_algorithm(cuda->plans, &product, &algorithm, &found));
+    DKI_REQUIRE(found, DK_E_UNSUPPORTED,
+                "cuBLASLt has no algorithm for a product of %lld × %lld × %lld with epilogue %d on "
+                "this GPU",
+                (long long)product.m, (long long)product.n, (long long)product.k,
+                (int)product.epilogue);
+    return dki_gpu_multiply(cuda->gpu, cuda->lanes[lane], &product, &algorithm, &operands);
+}
+
+static bool is_plain_relu(const dki_nonlinearity *g) {
+    return g->kind == DK_RELU && g->dropout_threshold == 0;
+}
+
+static bool is_plain_identity(const dki_nonlinearity *g) {
+    return g->kind == DK_IDENTITY && g->dropout_threshold == 0;
+}
+
+void *dki_cuda_epilogue_bias(const dki_cuda *cuda, const dki_linear_forward *op) {
+    const void *bias = cuda->base.element == DKI_ELEMENT_F32 ? op->b : op->b_working;
+    return (void *)(uintptr_t)bias; /* read only */
+}
+
+dki_epilogue dki_cuda_forward_epilogue(dk_activation activation, dki_way way) {
+    if (activation != DK_RELU) return DKI_EPILOGUE_BIAS;
+    return way == DKI_WAY_FUSED ? DKI_EPILOGUE_RELU_BIAS : DKI_EPILOGUE_RELU_AUX_BIAS;
+}
+
+/* z⁽ᵏ⁾ = W⁽ᵏ⁾ a⁽ᵏ⁻¹⁾ + b⁽ᵏ⁾, a⁽ᵏ⁾ = g⁽ᵏ⁾(z⁽ᵏ⁾) */
+dk_status dki_cuda_forward_by(dki_cuda *cuda, dki_lane lane, const dki_linear_forward *op,
+                              dki_way way) {
+    const dki_bare_product bare = {DKI_PRODUCT_FORWARD, op->a_in, op->w,
+                                   op->z.data ? op->z : op->a_out};
+    dki_product_extras extras = {.epilogue = DKI_EPILOGUE_NONE};
+    if (way == DKI_WAY_PLAIN) {
+        DKI_TRY(multiply(cuda, lane, &bare, extras));
+        return dki_gpu_launched(cuda->gpu,
+                                dki_cuda_activation(cuda->lanes[lane], cuda->base.element, op),
+                                "activation_kernel");
+    }
+    extras.epilogue = dki_cuda_forward_epilogue(op->g.kind, way);
+    extras.bias = dki_cuda_epilogue_bias(cuda, op);
+    if (way != DKI_WAY_FUSED) extras.aux = op->aux;
+    return multiply(cuda, lane, &bare, extras);
+}
+
+/* Where no z is kept and g is the identity or ReLU, the epilogue may do it all. */
+static dk_status forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki_way *way) {
+    const bool relu = is_plain_relu(&op->g);
+    const dki_bare_product bare = {DKI_PRODUCT_FORWARD, op->a_in, op->w, op->a_out};
+    dki_product_extras extras = {
+        .epilogue = dki_cuda_forward_epilogue(op->g.kind, DKI_WAY_FUSED),
+        .bias = dki_cuda_epilogue_bias(cuda, op),
+        .workspace = cuda->product_workspace[DKI_LANE_MAIN],
+    };
+    dki_product product;
+    dki_operands operands;
+    bool fused = false;
+    *way = DKI_WAY_PLAIN;
+    if (op->z.data || !extras.bias || !(relu || is_plain_identity(&op->g))) return DK_OK;
+    if (relu && op->aux) DKI_TRY(dki_plans_mask(cuda->plans, op->a_out.rows, op->a_out.cols, way));
+    if (*way != DKI_WAY_PLAIN) return DK_OK;
+    dki_product_make(&cuda->rules, &bare, &extras, &product, &operands);
+    DKI_TRY(dki_plans_fused(cuda->plans, &product, &fused));
+    if (fused) *way = DKI_WAY_FUSED;
+    return DK_OK;
+}
+
+static dk_status forward(dki_cuda *cuda, dki_lane lane, const dki_linear_forward *op) {
+    dki_way way = DKI_WAY_PLAIN;
+    DKI_TRY(forward_way(cuda, op, &way));
+    return dki_cuda_forward_by(cuda, lane, op, way);
+}
+
+dk_status dki_cuda_linear_forward(dki_backend *backend, dki_lane lane,
+                                  const dki_linear_forward *op) {
+    dki_cuda *cuda =
+        dki_cuda_enter(backend, "forward %lldx%lld", (long long)op->w.cols, (long long)op->w.rows);
+    return dki_cuda_leave(cuda, forward(cuda, lane, op));
+}
+
+dk_status dki_cuda_add_partial(dki_cuda *cuda, dki_lane lane, int64_t rows, int64_t cols, float *db,
+                               bool accumulate, const float *partial) {
+    return dki_gpu_launched(
+        cuda->gpu,
+        dki_cuda_add_sums(cuda->lanes[lane], db, partial, dki_sum_tiles(rows), cols, accumulate),
+        "add_sums_kernel");
+}
+
+dk_status dki_cuda_sum_columns(dki_cuda *cuda, dki_lane lane, dki_matrix matrix, float *db,
+                               bool accumulate, void *workspace) {
+    DKI_TRY(dki_gpu_launched(
+        cuda->gpu, dki_cuda_column_sums(cuda->lanes[lane], cuda->base.element, matrix, workspace),
+        "column_sums_kernel"));
+    return dki_cuda_add_partial(cuda, lane, matrix.rows, matrix.cols, db, accumulate, workspace);
+}
+
+/* The bare product, then one pass of ours for g′ and dropout, which has the column sums for little
+ * more. */
+static dk_status backward_data_plainly(dki_cuda *cuda, dki_lane lane,
+                                       const dki_linear_backward_data *op) {
+    const dki_bare_product bare = {DKI_PRODUCT_DATA, op->delta, op->w, op->delta_out};
+    const dki_matrix *out = &op->delta_out;
+    float *partial = op->db ? op->workspace : NULL;
+    DKI_TRY(multiply(cuda, lane, &bare, (dki_product_extras){.epilogue = DKI_EPILOGUE_NONE}));
+    if (is_plain_identity(&op->g))
+        return op->db
+                   ? dki_cuda_sum_columns(cuda, lane, *out, op->db, op->accumulate, op->workspace)
+                   : DK_OK;
+    DKI_TRY(dki_gpu_launched(cuda->gpu,
+                             dki_cuda_delta(cuda->lanes[lane], cuda->base.element, op, partial),
+                             "delta_kernel"));
+    return op->db ? dki_cuda_add_partial(cuda, lane, out->rows, out->cols, op->db, op->accumulate,
+                                         partial)
+                  : DK_OK;
+}
+
+/* Δ_{k−1} = (Δ_k W_k) ⊙ g′(Z_{k−1}), db_{k−1} = column sums; equation (2) over a batch. */
+dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
+                                    const dki_linear_backward_data *op, dki_way way) {
+    if (way == DKI_WAY_PLAIN) return backward_data_plainly(cuda, lane, op);
+    const dki_bare_product bare = {DKI_PRODUCT_DATA, op->delta, op->w, op->delta_out};
+    const bool sums = way == DKI_WAY_MASK_SUMS && op->db && !op->accumulate &&
+                      cuda->base.element == DKI_ELEMENT_F32;
+    const dki_product_extras extras = {
+        .epilogue = sums ? DKI_EPILOGUE_DRELU_BGRAD : DKI_EPILOGUE_DRELU,
+        .bias = sums ? op->db : NULL,
+        .aux = (void *)(uintptr_t)op->aux, /* read only */
+    };
+    DKI_TRY(multiply(cuda, lane, &bare, extras));
+    return op->db && !sums ? dki_cuda_sum_columns(cuda, lane, op->delta_out, op->db, op->accumulate,
+                                                  op->workspace)
+                           : DK_OK;
+}
+
+/* Forward of the layer below left a mask exactly where this finds the same answer as it did. */
+static dk_status backward_data(dki_cuda *cuda, dki_lane lane, const dki_linear_backward_data *op) {
+    dki_way way = DKI_WAY_PLAIN;
+    if (op->aux && !op->z.data && is_plain_relu(&op->g))
+        DKI_TRY(dki_plans_mask(cuda->plans, op->delta_out.rows, op->delta_out.cols, &way));
+    return dki_cuda_backward_data_by(cuda, lane, op, way);
+}
+
+dk_status dki_cuda_linear_backward_data(dki_backend *backend, dki_lane lane,
+                                        const dki_linear_backward_data *op) {
+    dki_cuda *cuda = dki_cuda_enter(backend, "data gradient %lldx%lld", (long long)op->w.cols,
+                                    (long long)op->w.rows);
+    return dki_cuda_leave(cuda, backward_data(cuda, lane, op));
+}
+
+/* dW_k = Δ_kᵀ A_{k−1}; equation (3) summed over a batch. Update and decide look for what isn't
+ * finite. */
+dk_status dki_cuda_linear_backward_params(dki_backend *backend, dki_lane lane,
+                                          const dki_linear_backward_params *op) {
+    const dki_bare_product bare = {DKI_PRODUCT_PARAMS, op->delta, op->a_in, op->dw};
+    dki_cuda *cuda = dki_cuda_enter(backend, "weight gradient %lldx%lld", (long long)op->dw.cols,
+                                    (long long)op->dw.rows);
+    return dki_cuda_leave(
+        cuda, multiply(cuda, lane, &bare, (dki_product_extras){.accumulate = op->accumulate}));
+}
+
+/* What a step would do. */
+static dk_status multiply_as_planned(dki_cuda *cuda, dki_lane lane,
+                                     const dki_bare_product *product) {
+    return multiply(cuda, lane, product, (dki_product_extras){.epilogue = DKI_EPILOGUE_NONE});
+}
+
+static dk_status multiply_as_guessed(dki_cuda *cuda, dki_lane lane, const dki_bare_product *bare) {
+    const dki_product_extras extras = {.workspace = cuda->product_workspace[lane]};
+    dki_product product;
+    dki_operands operands;
+    dki_algorithm algorithm;
+    int count = 0;
+    dki_product_make(&cuda->rules, bare, &extras, &product, &operands);
+    DKI_TRY(dki_product_validate(&product, &operands));
+    DKI_TRY(dki_gpu_algorithms(cuda->gpu, &product, &algorithm, 1, &count));
+    DKI_REQUIRE(count > 0, DK_E_UNSUPPORTED, "cuBLASLt has no algorithm for this product");
+    return dki_gpu_multiply(cuda->gpu, cuda->lanes[lane], &product, &algorithm, &operands);
+}
+
+/* Method 0: the algorithm that a step takes; method 1: the library's first guess. */
+dk_status dki_cuda_bare_product(dki_backend *backend, dki_lane lane, int method,
+                                const dki_bare_product *product) {
+    if (method > 1) return DK_E_UNSUPPORTED;
+    dki_cuda *cuda = dki_cuda_enter(backend, "product");
+    return dki_cuda_leave(cuda, method == 0 ? multiply_as_planned(cuda, lane, product)
+                                            : multiply_as_guessed(cuda, lane, product));
+}

@@ -1,0 +1,295 @@
+/* Choosing plans: every product of a network by each algorithm that the library proposes, then each
+ * layer by each way it may go, on scratch memory. */
+#include "backend/cuda/trial.h"
+#include "base/error.h"
+
+#include <math.h>
+
+enum { MOST_CANDIDATES = 16 };
+
+/* A later candidate must be this much better: what differs by less than measurements do stays with
+ * the library's order, and with fewer kernels. */
+static const double clearly_better = 0.98;
+
+typedef struct {
+    dki_cuda *cuda;
+    const dki_plan_request *request;
+    dki_timer timer;
+} chooser;
+
+/* What is timed. */
+typedef struct {
+    const dki_trial_layer *layer;
+    dki_product_kind kind;
+    dki_epilogue epilogue;
+    const dki_algorithm *algorithm;
+    dki_way way;
+} trial;
+
+static dk_status try_product(void *argument, int copy) {
+    const trial *it = argument;
+    dki_cuda *cuda = it->layer->cuda;
+    dki_product product;
+    dki_operands operands;
+    dki_trial_product(it->layer, copy, it->kind, it->epilogue, &product, &operands);
+    return dki_gpu_multiply(cuda->gpu, cuda->lanes[DKI_LANE_PARAMS], &product, it->algorithm,
+                            &operands);
+}
+
+static dk_status try_forward(void *argument, int copy) {
+    const trial *it = argument;
+    const dki_linear_forward op = dki_trial_forward(it->layer, copy);
+    return dki_cuda_forward_by(it->layer->cuda, DKI_LANE_PARAMS, &op, it->way);
+}
+
+static dk_status try_backward_data(void *argument, int copy) {
+    const trial *it = argument;
+    const dki_linear_backward_data op = dki_trial_backward_data(it->layer, copy);
+    return dki_cuda_backward_data_by(it->layer->cuda, DKI_LANE_PARAMS, &op, it->way);
+}
+
+/* Enough of them that the clock's resolution and a launch don't count, few where each takes long. */
+static int repeats_of(const dki_trial_shape *shape) {
+    const double flops =
+        2.0 * (double)shape->rows * (double)shape->layer->inputs * (double)shape->layer->width;
+    return flops < 2e9 ? 16 : flops < 1e11 ? 4 : 2;
+}
+
+/* INFINITY for what fails; only a lost device ends the search. */
+static dk_status measure(chooser *choose, dki_trial run, trial *it, double limit,
+                         double *milliseconds) {
+    const dk_status status = dki_timer_measure(&choose->timer, run, it, it->layer->copies,
+                                               repeats_of(&it->layer->shape), limit, milliseconds);
+    if (!status || status == DK_E_DEVICE_LOST) return status;
+    dki_log_line(choose->cuda->services.log, DK_LOG_DEBUG, "a plan is passed over: %s",
+                 dk_error_text());
+    *milliseconds = INFINITY;
+    return DK_OK;
+}
+
+static dk_status lay_out(const chooser *choose, size_t k, dki_trial_layer *layer) {
+    const dki_layer_shape *layers = choose->request->layers;
+    const dki_trial_shape shape = {&layers[k], k ? &layers[k - 1] : NULL,
+                                   choose->request->max_batch};
+    return dki_trial_lay_out(layer, choose->cuda, &shape);
+}
+
+/* The fastest of the library's algorithms for one product, unless it is known. */
+static dk_status choose_algorithm(chooser *choose, dki_trial_layer *layer, dki_product_kind kind,
+                                  dki_epilogue epilogue) {
+    dki_cuda *cuda = choose->cuda;
+    dki_product product;
+    dki_operands operands;
+    dki_algorithm candidates[MOST_CANDIDATES];
+    dki_plan_entry best = {{{0}, 0}, 0};
+    bool known = false;
+    int count = 0;
+    dki_trial_product(layer, 0, kind, epilogue, &product, &operands);
+    const dki_plan_key key = dki_plan_key_of(&product, DKI_QUESTION_ALGORITHM);
+    DKI_TRY(dki_plans_get(cuda->plans, &key, &best, &known));
+    if (known) return DK_OK;
+    DKI_TRY(dki_trial_allocate(layer));
+    dki_trial_product(layer, 0, kind, epilogue, &product, &operands);
+    DKI_TRY(dki_product_validate(&product, &operands));
+    DKI_TRY(dki_gpu_algorithms(cuda->gpu, &product, candidates, MOST_CANDIDATES, &count));
+    double fastest = INFINITY;
+    int taken = 0;
+    for (int i = 0; i < count; ++i) {
+        trial it = {layer, kind, epilogue, &candidates[i], DKI_WAY_PLAIN};
+        double milliseconds = INFINITY;
+        DKI_TRY(measure(choose, try_product, &it, fastest, &milliseconds));
+        if (!(milliseconds < clearly_better * fastest)) continue;
+        fastest = milliseconds;
+        best.algorithm = candidates[i];
+        taken = i;
+    }
+    if (!isfinite(fastest)) return DK_OK;
+    dki_log_line(cuda->services.log, DK_LOG_DEBUG,
+                 "product %lld × %lld × %lld, epilogue %d: algorithm %d of %d, %.4f ms",
+                 (long long)product.m, (long long)product.n, (long long)product.k,
+                 (int)product.epilogue, taken, count, fastest);
+    return dki_plans_put(cuda->plans, &key, &best, true);
+}
+
+/* Whether the library has a product: after choose_algorithm, what the table says. */
+static dk_status has_product(const chooser *choose, const dki_trial_layer *layer,
+                             dki_product_kind kind, dki_epilogue epilogue, bool *has) {
+    dki_product product;
+    dki_operands operands;
+    dki_algorithm algorithm;
+    dki_trial_product(layer, 0, kind, epilogue, &product, &operands);
+    return dki_plans_algorithm(choose->cuda->plans, &product, &algorithm, has);
+}
+
+/* Forward: the epilogue, or a bare product and a kernel of ours? */
+static dk_status choose_fused(chooser *choose, dki_trial_layer *layer, dki_epilogue epilogue) {
+    dki_cuda *cuda = choose->cuda;
+    dki_product product;
+    dki_operands operands;
+    dki_plan_entry entry = {{{0}, 0}, DKI_WAY_FUSED};
+    bool known = false, has = false;
+    double plain = INFINITY, fused = INFINITY;
+    dki_trial_product(layer, 0, DKI_PRODUCT_FORWARD, epilogue, &product, &operands);
+    const dki_plan_key key = dki_plan_key_of(&product, DKI_QUESTION_FUSED);
+    DKI_TRY(dki_plans_get(cuda->plans, &key, &entry, &known));
+    if (known) return DK_OK;
+    DKI_TRY(has_product(choose, layer, DKI_PRODUCT_FORWARD, epilogue, &has));
+    if (has) {
+        trial it = {layer, DKI_PRODUCT_FORWARD, epilogue, NULL, DKI_WAY_FUSED};
+        DKI_TRY(dki_trial_allocate(layer));
+        DKI_TRY(measure(choose, try_forward, &it, INFINITY, &fused));
+        it.way = DKI_WAY_PLAIN;
+        DKI_TRY(measure(choose, try_forward, &it, fused, &plain));
+    }
+    dki_log_line(cuda->services.log, DK_LOG_DEBUG,
+                 "forward %lld → %lld: epilogue %.4f ms, kernel of its own %.4f ms",
+                 (long long)product.k, (long long)product.m, fused, plain);
+    if (!isfinite(fused) || plain < clearly_better * fused) entry.answer = DKI_WAY_PLAIN;
+    return dki_plans_put(cuda->plans, &key, &entry, true);
+}
+
+static bool may_fuse(const dki_plan_request *request, const dki_layer_shape *layer) {
+    return !layer->dropout && (layer->activation == DK_IDENTITY ||
+                               (layer->activation == DK_RELU && !request->keep_all));
+}
+
+/* Whether layer k may get a mask as far as is known. */
+static bool may_mask(const chooser *choose, size_t k) {
+    if (!dki_cuda_may_mask(choose->cuda, choose->request, k)) return false;
+    const dki_plan_key key = dki_plan_key_of_mask(&choose->cuda->rules, choose->request->max_batch,
+                                                  choose->request->layers[k].width);
+    dki_plan_entry entry;
+    return !dki_plans_know(choose->cuda->plans, &key, &entry) || entry.answer != DKI_WAY_PLAIN;
+}
+
+static dk_status choose_layer(chooser *choose, size_t k, dki_trial_layer *layer) {
+    const dki_layer_shape *shape = &choose->request->layers[k];
+    DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_NONE));
+    if (may_fuse(choose->request, shape)) {
+        const dki_epilogue epilogue = dki_cuda_forward_epilogue(shape->activation, DKI_WAY_FUSED);
+        DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_FORWARD, epilogue));
+        DKI_TRY(choose_fused(choose, layer, epilogue));
+    }
+    if (!choose->request->gradients) return DK_OK;
+    if (may_mask(choose, k))
+        DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_AUX_BIAS));
+    DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_PARAMS, DKI_EPILOGUE_NONE));
+    if (k == 0) return DK_OK;
+    DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_NONE));
+    if (!may_mask(choose, k - 1)) return DK_OK;
+    DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU));
+    return choose->cuda->base.element == DKI_ELEMENT_F32
+               ? choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU_BGRAD)
+               : DK_OK;
+}
+
+/* Whether layer k's mask can be written, and read by the layer above. */
+static dk_status has_mask(const chooser *choose, size_t k, bool *has) {
+    dki_trial_layer layer, above;
+    DKI_TRY(lay_out(choose, k, &layer));
+    DKI_TRY(lay_out(choose, k + 1, &above));
+    DKI_TRY(has_product(choose, &layer, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_AUX_BIAS, has));
+    if (*has) DKI_TRY(has_product(choose, &above, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU, has));
+    if (*has && choose->cuda->base.element == DKI_ELEMENT_F32)
+        DKI_TRY(has_product(choose, &above, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU_BGRAD, has));
+    return DK_OK;
+}
+
+/* Layers of one width share the answer, so all of them must have the products. */
+static dk_status all_have_mask(const chooser *choose, int64_t width, bool *has) {
+    *has = true;
+    for (size_t k = 0; *has && k < choose->request->layer_count; ++k)
+        if (choose->request->layers[k].width == width && may_mask(choose, k))
+            DKI_TRY(has_mask(choose, k, has));
+    return DK_OK;
+}
+
+/* Forward of layer k and the data gradient through it belong together: the mask costs there what it
+ * saves here. */
+static dk_status measure_mask(chooser *choose, dki_trial_layer *layer, dki_trial_layer *above,
+                              dki_way *way) {
+    dki_product product;
+    dki_operands operands;
+    bool fused = false;
+    double forward, masked, data, masked_data, summed_data = INFINITY;
+    dki_trial_product(layer, 0, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_BIAS, &product, &operands);
+    DKI_TRY(dki_plans_fused(choose->cuda->plans, &product, &fused));
+    trial it = {.layer = layer, .way = fused ? DKI_WAY_FUSED : DKI_WAY_PLAIN};
+    DKI_TRY(dki_trial_allocate(layer));
+    DKI_TRY(measure(choose, try_forward, &it, INFINITY, &forward));
+    it.way = DKI_WAY_MASK;
+    DKI_TRY(measure(choose, try_forward, &it, INFINITY, &masked));
+    dki_trial_close(layer); /* one at a time: they are large */
+    it = (trial){.layer = above, .way = DKI_WAY_PLAIN};
+    DKI_TRY(dki_trial_allocate(above));
+    DKI_TRY(measure(choose, try_backward_data, &it, INFINITY, &data));
+    it.way = DKI_WAY_MASK;
+    DKI_TRY(measure(choose, try_backward_data, &it, INFINITY, &masked_data));
+    it.way = DKI_WAY_MASK_SUMS;
+    if (choose->cuda->base.element == DKI_ELEMENT_F32)
+        DKI_TRY(measure(choose, try_backward_data, &it, INFINITY, &summed_data));
+    *way = summed_data < clearly_better * masked_data ? DKI_WAY_MASK_SUMS : DKI_WAY_MASK;
+    masked += *way == DKI_WAY_MASK ? masked_data : summed_data;
+    dki_log_line(choose->cuda->services.log, DK_LOG_DEBUG,
+                 "g' at width %lld: by mask %.4f ms, from a %.4f ms",
+                 (long long)layer->shape.layer->width, masked, forward + data);
+    if (!(masked < clearly_better * (forward + data))) *way = DKI_WAY_PLAIN;
+    return DK_OK;
+}
+
+/* The answer for layer k's width, timed at this layer. */
+static dk_status choose_mask(chooser *choose, size_t k) {
+    dki_plans *plans = choose->cuda->plans;
+    const int64_t width = choose->request->layers[k].width;
+    const dki_plan_key key =
+        dki_plan_key_of_mask(&choose->cuda->rules, choose->request->max_batch, width);
+    dki_plan_entry entry = {{{0}, 0}, DKI_WAY_PLAIN};
+    dki_trial_layer layer, above;
+    dki_way way = DKI_WAY_PLAIN;
+    bool has = false, known = false;
+    if (dki_plans_know(plans, &key, &entry)) return DK_OK;
+    DKI_TRY(all_have_mask(choose, width, &has));
+    if (!has) return dki_plans_put(plans, &key, &entry, false);
+    DKI_TRY(dki_plans_get(plans, &key, &entry, &known));
+    if (known) return DK_OK;
+    DKI_TRY(lay_out(choose, k, &layer));
+    DKI_TRY(lay_out(choose, k + 1, &above));
+    const dk_status status = measure_mask(choose, &layer, &above, &way);
+    dki_trial_close(&layer);
+    dki_trial_close(&above);
+    entry.answer = way;
+    return status ? status : dki_plans_put(plans, &key, &entry, true);
+}
+
+/* A layer that there is no scratch memory for keeps the library's first guesses. */
+static dk_status without_memory(const chooser *choose, dk_status status) {
+    if (status != DK_E_MEMORY) return status;
+    dki_log_line(choose->cuda->services.log, DK_LOG_INFO,
+                 "no memory to time products in, so the library's first guess is taken: %s",
+                 dk_error_text());
+    return DK_OK;
+}
+
+static dk_status choose_all(chooser *choose) {
+    for (size_t k = 0; k < choose->request->layer_count; ++k) {
+        dki_trial_layer layer = {.cuda = choose->cuda};
+        dk_status status = lay_out(choose, k, &layer);
+        if (!status) status = choose_layer(choose, k, &layer);
+        dki_trial_close(&layer);
+        DKI_TRY(without_memory(choose, status));
+    }
+    for (size_t k = 0; k < choose->request->layer_count; ++k)
+        if (dki_cuda_may_mask(choose->cuda, choose->request, k))
+            DKI_TRY(without_memory(choose, choose_mask(choose, k)));
+    return DK_OK;
+}
+
+/* Other threads' work would blur the times, so it is waited for; new work waits for the lock. */
+dk_status dki_cuda_choose(dki_cuda *cuda, const dki_plan_request *request) {
+    chooser choose = {.cuda = cuda, .request = request};
+    DKI_TRY(dki_cuda_sync(&cuda->base));
+    DKI_TRY(dki_timer_open(&choose.timer, cuda->gpu, cuda->lanes[DKI_LANE_PARAMS]));
+    const dk_status status = choose_all(&choose);
+    dki_timer_close(&choose.timer);
+    return status;
+}

@@ -1,0 +1,184 @@
+/* The table of plans: a hash table with open addressing. */
+#include "backend/cuda/plans.h"
+#include "base/memory.h"
+
+#include <string.h>
+
+typedef struct {
+    dki_plan_key key;
+    dki_plan_entry entry;
+    bool used;
+} plan_slot;
+
+struct dki_plans {
+    const dk_allocator *allocator;
+    dki_gpu *gpu;
+    dki_product_rules rules;
+    bool disk;
+    dki_plan_cache cache;
+    plan_slot *slots;
+    size_t capacity, count; /* a power of two, at most half of it used */
+};
+
+enum { FIRST_CAPACITY = 64 };
+
+dk_status dki_plans_create(dki_plans **plans, const dki_services *services, dki_gpu *gpu,
+                           const dki_plans_options *options) {
+    *plans = NULL;
+    dki_plans *table = NULL;
+    DKI_TRY(dki_new(services->allocator, &table, 1, "the table of plans"));
+    table->allocator = services->allocator;
+    table->gpu = gpu;
+    table->rules = options->rules;
+    table->disk = options->disk && !options->deterministic;
+    table->capacity = FIRST_CAPACITY;
+    dk_status status =
+        dki_new(services->allocator, &table->slots, FIRST_CAPACITY, "the table of plans");
+    if (status) {
+        dki_plans_destroy(table);
+        return status;
+    }
+    dki_plan_cache_open(&table->cache, services->log, dki_gpu_facts_of(gpu));
+    *plans = table;
+    return DK_OK;
+}
+
+void dki_plans_destroy(dki_plans *plans) {
+    if (!plans) return;
+    dki_release(plans->allocator, plans->slots);
+    dki_release(plans->allocator, plans);
+}
+
+dki_plan_key dki_plan_key_of(const dki_product *product, dki_question question) {
+    dki_plan_key key;
+    memset(&key, 0, sizeof key);
+    key.product = *product;
+    key.question = question;
+    return key;
+}
+
+dki_plan_key dki_plan_key_of_mask(const dki_product_rules *rules, int64_t rows, int64_t width) {
+    dki_plan_key key;
+    memset(&key, 0, sizeof key);
+    key.product.m = width;
+    key.product.n = rows;
+    key.product.type = (int32_t)rules->element;
+    key.product.tf32 = rules->tf32;
+    key.question = DKI_QUESTION_MASK;
+    return key;
+}
+
+/* Where the key is, or where it would go. */
+static plan_slot *slot_of(plan_slot *slots, size_t capacity, const dki_plan_key *key) {
+    size_t i = (size_t)dki_hash(DKI_HASH_START, key, sizeof *key);
+    for (;; ++i) {
+        plan_slot *slot = &slots[i & (capacity - 1)];
+        if (!slot->used || memcmp(&slot->key, key, sizeof *key) == 0) return slot;
+    }
+}
+
+static dk_status grow(dki_plans *plans) {
+    plan_slot *slots = NULL;
+    const size_t capacity = 2 * plans->capacity;
+    DKI_TRY(dki_new(plans->allocator, &slots, capacity, "the table of plans"));
+    for (size_t i = 0; i < plans->capacity; ++i)
+        if (plans->slots[i].used) *slot_of(slots, capacity, &plans->slots[i].key) = plans->slots[i];
+    dki_release(plans->allocator, plans->slots);
+    plans->slots = slots;
+    plans->capacity = capacity;
+    return DK_OK;
+}
+
+bool dki_plans_know(const dki_plans *plans, const dki_plan_key *key, dki_plan_entry *entry) {
+    const plan_slot *slot = slot_of(plans->slots, plans->capacity, key);
+    if (slot->used) *entry = slot->entry;
+    return slot->used;
+}
+
+dk_status dki_plans_put(dki_plans *plans, const dki_plan_key *key, const dki_plan_entry *entry,
+                        bool timed) {
+    if (2 * (plans->count + 1) > plans->capacity) DKI_TRY(grow(plans));
+    plan_slot *slot = slot_of(plans->slots, plans->capacity, key);
+    if (slot->used) return DK_OK;
+    *slot = (plan_slot){.key = *key, .entry = *entry, .used = true};
+    ++plans->count;
+    if (timed && plans->disk) dki_plan_cache_store(&plans->cache, key, entry);
+    return DK_OK;
+}
+
+/* What the disk says is asked again here: its checksum says only that we wrote it. */
+static bool makes_sense(dki_plans *plans, const dki_plan_key *key, const dki_plan_entry *entry) {
+    switch (key->question) {
+    case DKI_QUESTION_ALGORITHM:
+        return entry->algorithm.workspace <= key->product.workspace &&
+               dki_gpu_algorithm_valid(plans->gpu, &key->product, &entry->algorithm);
+    case DKI_QUESTION_FUSED:
+        return entry->answer == DKI_WAY_PLAIN || entry->answer == DKI_WAY_FUSED;
+    default:
+        return entry->answer == DKI_WAY_PLAIN || entry->answer == DKI_WAY_MASK ||
+               entry->answer == DKI_WAY_MASK_SUMS;
+    }
+}
+
+dk_status dki_plans_get(dki_plans *plans, const dki_plan_key *key, dki_plan_entry *entry,
+                        bool *found) {
+    *found = dki_plans_know(plans, key, entry);
+    if (*found || !plans->disk || !dki_plan_cache_load(&plans->cache, key, entry) ||
+        !makes_sense(plans, key, entry))
+        return DK_OK;
+    *found = true;
+    return dki_plans_put(plans, key, entry, false);
+}
+
+/* An algorithm chosen for D = A B serves D += A B, too, where the library says so. */
+static bool known_without_accumulate(const dki_plans *plans, const dki_product *product,
+                                     dki_plan_entry *entry) {
+    if (!product->accumulate) return false;
+    dki_product plain = *product;
+    plain.accumulate = 0;
+    dki_plan_key key = dki_plan_key_of(&plain, DKI_QUESTION_ALGORITHM);
+    return dki_plans_know(plans, &key, entry) &&
+           dki_gpu_algorithm_valid(plans->gpu, product, &entry->algorithm);
+}
+
+dk_status dki_plans_algorithm(dki_plans *plans, const dki_product *product,
+                              dki_algorithm *algorithm, bool *found) {
+    dki_plan_key key = dki_plan_key_of(product, DKI_QUESTION_ALGORITHM);
+    dki_plan_entry entry = {{{0}, 0}, 0};
+    DKI_TRY(dki_plans_get(plans, &key, &entry, found));
+    if (!*found) {
+        int count = 1;
+        if (!known_without_accumulate(plans, product, &entry)) {
+            entry = (dki_plan_entry){{{0}, 0}, 0};
+            DKI_TRY(dki_gpu_algorithms(plans->gpu, product, &entry.algorithm, 1, &count));
+        }
+        *found = count > 0;
+        if (*found) DKI_TRY(dki_plans_put(plans, &key, &entry, false));
+    }
+    *algorithm = entry.algorithm;
+    return DK_OK;
+}
+
+dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, bool *fused) {
+    dki_plan_key key = dki_plan_key_of(product, DKI_QUESTION_FUSED);
+    dki_plan_entry entry = {{{0}, 0}, DKI_WAY_FUSED};
+    dki_algorithm algorithm;
+    bool known = false;
+    DKI_TRY(dki_plans_get(plans, &key, &entry, &known));
+    *fused = false;
+    if (entry.answer == DKI_WAY_FUSED)
+        DKI_TRY(dki_plans_algorithm(plans, product, &algorithm, fused));
+    if (known) return DK_OK;
+    entry.answer = *fused ? DKI_WAY_FUSED : DKI_WAY_PLAIN;
+    return dki_plans_put(plans, &key, &entry, false);
+}
+
+dk_status dki_plans_mask(dki_plans *plans, int64_t rows, int64_t width, dki_way *way) {
+    dki_plan_key key = dki_plan_key_of_mask(&plans->rules, rows, width);
+    dki_plan_entry entry = {{{0}, 0}, DKI_WAY_PLAIN};
+    /* Not the disk: whether the library has every product of a network that a mask needs is known
+     * to prepare() only. */
+    if (!dki_plans_know(plans, &key, &entry)) DKI_TRY(dki_plans_put(plans, &key, &entry, false));
+    *way = (dki_way)entry.answer;
+    return DK_OK;
+}

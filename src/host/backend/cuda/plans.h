@@ -1,0 +1,55 @@
+/* The plans: which algorithm each product takes and which way each layer goes. What is once in the
+ * table never changes, so that a step captured earlier and one captured later agree. Not locked:
+ * the backend is.
+ *
+ * An answer comes from the table, else from the disk, else from timing where prepare() chooses, else
+ * it is the library's first guess. */
+#ifndef DKI_PLANS_H
+#define DKI_PLANS_H
+
+#include "backend/cuda/plan_cache.h"
+
+/** How bias, activation and g′ are computed; part of the files on disk. */
+typedef enum dki_way {
+    DKI_WAY_PLAIN = 0,    /* a bare product, then a kernel of ours */
+    DKI_WAY_FUSED = 1,    /* forward: in the product's epilogue */
+    DKI_WAY_MASK = 2,     /* forward also leaves a bit mask, backward applies it in the epilogue */
+    DKI_WAY_MASK_SUMS = 3 /* and sums db there, too, where it may (fp32, not accumulated) */
+} dki_way;
+
+typedef struct dki_plans dki_plans;
+
+typedef struct dki_plans_options {
+    dki_product_rules rules;
+    bool deterministic; /* nothing is timed; the disk, which holds timed answers, isn't read */
+    bool disk;
+} dki_plans_options;
+
+dk_status dki_plans_create(dki_plans **plans, const dki_services *services, dki_gpu *gpu,
+                           const dki_plans_options *options);
+void dki_plans_destroy(dki_plans *plans);
+
+/** The key of a question about a product. */
+dki_plan_key dki_plan_key_of(const dki_product *product, dki_question question);
+/** The key of the question how g′ of ReLU is kept for [rows, width]. Forward and backward ask the
+ *  same, though their products have only this in common. */
+dki_plan_key dki_plan_key_of_mask(const dki_product_rules *rules, int64_t rows, int64_t width);
+
+/** Whether the table has the answer; then with the disk asked before, which fills the table. */
+bool dki_plans_know(const dki_plans *plans, const dki_plan_key *key, dki_plan_entry *entry);
+dk_status dki_plans_get(dki_plans *plans, const dki_plan_key *key, dki_plan_entry *entry,
+                        bool *found);
+/** A new answer; a timed one goes to the disk, too. DK_E_MEMORY. */
+dk_status dki_plans_put(dki_plans *plans, const dki_plan_key *key, const dki_plan_entry *entry,
+                        bool timed);
+
+/** The algorithm of a product; *found = false: the library has none. May be called in a capture. */
+dk_status dki_plans_algorithm(dki_plans *plans, const dki_product *product,
+                              dki_algorithm *algorithm, bool *found);
+/** Whether a forward product with this epilogue is better than a bare one and a kernel of ours:
+ *  as timed, else if the library has it. */
+dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, bool *fused);
+/** How g′ of ReLU is kept for [rows, width]: as timed, else without a mask. */
+dk_status dki_plans_mask(dki_plans *plans, int64_t rows, int64_t width, dki_way *way);
+
+#endif

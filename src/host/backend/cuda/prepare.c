@@ -1,0 +1,84 @@
+/* What a network needs of this backend beside its tensors. */
+#include "backend/cuda/cuda.h"
+#include "base/error.h"
+
+/* Tensors may start on this many elements, and so may ranges of them (decide). */
+enum { TENSOR_ELEMENTS = 256 };
+
+/* dki_sum_tiles never gives more. It falls where tiles begin to grow, so the tiles of fewer rows
+ * may be more than those of all. */
+enum { MOST_SUM_TILES = 1024 };
+
+static int64_t round_up(int64_t value, int64_t multiple) {
+    return (value + multiple - 1) / multiple * multiple;
+}
+
+static size_t largest(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+int64_t dki_cuda_ld(const dki_cuda *cuda, int64_t cols) {
+    return round_up(cols, cuda->base.ld_multiple);
+}
+
+size_t dki_cuda_sums_bytes(int64_t rows, int64_t cols) {
+    const int64_t tiles = rows / 64 + 1;
+    return (size_t)(tiles < MOST_SUM_TILES ? tiles : MOST_SUM_TILES) * (size_t)cols * sizeof(float);
+}
+
+/* g′ from a is exact where it is a step function, whatever the storage type rounds. */
+static bool gradient_from_a(const dki_layer_shape *layer) {
+    return layer->activation == DK_IDENTITY || layer->activation == DK_RELU;
+}
+
+static bool keep_z(const dki_plan_request *request, const dki_layer_shape *layer) {
+    if (request->keep_all) return layer->activation != DK_IDENTITY || layer->dropout;
+    return request->gradients && !gradient_from_a(layer);
+}
+
+/* Not the last layer: its g′ belongs to the loss. */
+bool dki_cuda_may_mask(const dki_cuda *cuda, const dki_plan_request *request, size_t k) {
+    const dki_layer_shape *layer = &request->layers[k];
+    return request->gradients && !request->keep_all && !cuda->options.deterministic &&
+           k + 1 < request->layer_count && layer->activation == DK_RELU && !layer->dropout;
+}
+
+/* Pieces of the norm of a layer's gradients, each tensor of which may be a range of its own. */
+static int64_t norm_pieces(const dki_cuda *cuda, const dki_layer_shape *layer) {
+    const int64_t weights = layer->width * dki_cuda_ld(cuda, layer->inputs);
+    return (weights + TENSOR_ELEMENTS) / DKI_NORM_PIECE +
+           (layer->width + TENSOR_ELEMENTS) / DKI_NORM_PIECE + 2;
+}
+
+static size_t workspace_bytes(const dki_cuda *cuda, const dki_plan_request *request) {
+    size_t sums = 0;
+    int64_t pieces = 0;
+    for (size_t k = 0; k < request->layer_count; ++k) {
+        const dki_layer_shape *layer = &request->layers[k];
+        const int64_t widest = layer->width > layer->inputs ? layer->width : layer->inputs;
+        sums = largest(sums, dki_cuda_sums_bytes(request->max_batch, widest));
+        pieces += norm_pieces(cuda, layer);
+    }
+    /* the loss: its rows', then the column sums of δ⁽ᴸ⁾ */
+    const size_t loss = (size_t)request->max_batch * sizeof(double) + sums;
+    return largest(loss, (size_t)pieces * sizeof(double));
+}
+
+static dk_status prepare(dki_cuda *cuda, const dki_plan_request *request, dki_plan *plan) {
+    for (size_t k = 0; k < request->layer_count; ++k) {
+        const dki_layer_shape *layer = &request->layers[k];
+        plan->keep_z[k] = keep_z(request, layer);
+        /* also where timing has found, or will find, that a mask doesn't pay: the sizes are asked
+         * for before that is known */
+        plan->aux_bytes[k] = dki_cuda_may_mask(cuda, request, k)
+                                 ? dki_relu_aux_bytes(request->max_batch, layer->width)
+                                 : 0;
+    }
+    plan->workspace_bytes = workspace_bytes(cuda, request);
+    return request->choose && !cuda->options.deterministic ? dki_cuda_choose(cuda, request) : DK_OK;
+}
+
+dk_status dki_cuda_prepare(dki_backend *backend, const dki_plan_request *request, dki_plan *plan) {
+    dki_cuda *cuda = dki_cuda_enter(backend, "prepare");
+    return dki_cuda_leave(cuda, prepare(cuda, request, plan));
+}

@@ -1,0 +1,88 @@
+/* A product as cuBLASLt sees it: D [m × n, column order] = op(A) op(B) (+ D), with an epilogue.
+ *
+ * All our matrices are row-major, so each is declared as the transposed column-order one:
+ *
+ *                      A operand (op, ld)   B operand (op, ld)   m, n, k
+ *     Z = X Wᵀ         W (T, in)            X (N, in)            out, B, in
+ *     Δ W              W (N, in)            Δ (N, out)           in, B, out
+ *     Δᵀ X             X (N, in)            Δ (T, out)           in, out, B
+ */
+#ifndef DKI_PRODUCT_H
+#define DKI_PRODUCT_H
+
+#include "kernels/kernels.h"
+
+/** What follows the product. The bias and the bias gradient have D's type, one element for each row
+ *  of D, i.e. for each column of ours; the auxiliary matrix of ReLU is one bit for each element of
+ *  D, column by column, its leading dimension (in bits) a multiple of 128. */
+typedef enum dki_epilogue {
+    DKI_EPILOGUE_NONE = 0,
+    DKI_EPILOGUE_BIAS = 1,          /* D + bias */
+    DKI_EPILOGUE_RELU_BIAS = 2,     /* max(0, D + bias) */
+    DKI_EPILOGUE_RELU_AUX_BIAS = 3, /* the same; aux = (D + bias > 0) */
+    DKI_EPILOGUE_DRELU = 4,         /* aux ? D : 0 */
+    DKI_EPILOGUE_DRELU_BGRAD = 5,   /* the same; bias gradient = Σ over D's columns */
+    DKI_EPILOGUE_COUNT = 6
+} dki_epilogue;
+
+/** Everything an algorithm depends on; compared and hashed as bytes, so it has no padding and is
+ *  zeroed before it is filled. */
+typedef struct dki_product {
+    int64_t m, n, k, lda, ldb, ldd, ld_aux; /* ld_aux in bits, 0 without aux */
+    int32_t trans_a, trans_b;               /* 1 = transposed */
+    int32_t type, type_d;                   /* dki_element of A and B, of D */
+    int32_t tf32;                           /* fp32 operands may be rounded to TF32 */
+    int32_t epilogue;                       /* dki_epilogue */
+    int32_t accumulate;                     /* β: 0 or 1 */
+    int32_t alignment;                      /* least alignment of all addresses, 2 … 256 bytes */
+    int64_t workspace;                      /* bytes an algorithm may use */
+} dki_product;
+
+typedef struct dki_operands {
+    const void *a, *b;
+    void *d;
+    void *bias; /* [m], D's type: read, or written by _BGRAD; or NULL */
+    void *aux;  /* or NULL */
+    void *workspace;
+} dki_operands;
+
+/** cublasLtMatmulAlgo_t and what it needs. */
+typedef struct dki_algorithm {
+    uint64_t data[8];
+    int64_t workspace;
+} dki_algorithm;
+
+/** What all products of a backend have in common. */
+typedef struct dki_product_rules {
+    dki_element element;
+    bool tf32;
+    int64_t workspace; /* bytes, one for each lane */
+} dki_product_rules;
+
+/** Leading dimension in bits, and bytes, of the auxiliary matrix of ReLU for [rows, width]. */
+static inline int64_t dki_relu_aux_ld(int64_t width) {
+    return (width + 127) / 128 * 128;
+}
+static inline size_t dki_relu_aux_bytes(int64_t rows, int64_t width) {
+    return (size_t)rows * (size_t)(dki_relu_aux_ld(width) / 8);
+}
+
+/** What goes with a product beside its operands. */
+typedef struct dki_product_extras {
+    dki_epilogue epilogue;
+    void *bias, *aux;
+    bool accumulate;
+    void *workspace;
+} dki_product_extras;
+
+/** The product of one of the seam's kinds (the shapes in `bare`), and its operands in the library's
+ *  order. D of DKI_PRODUCT_PARAMS is fp32, of the others of the storage type. */
+void dki_product_make(const dki_product_rules *rules, const dki_bare_product *bare,
+                      const dki_product_extras *extras, dki_product *product,
+                      dki_operands *operands);
+
+/** The library validates almost nothing: a leading dimension below the rows, an unknown epilogue or
+ *  a misaligned address would all pass. DK_E_SHAPE, DK_E_UNSUPPORTED, with a text. */
+dk_status dki_product_validate(const dki_product *product, const dki_operands *operands);
+
+#endif
