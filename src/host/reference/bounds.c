@@ -33,9 +33,28 @@ static double g_magnitude(const dki_ref_layer *layer, double z) {
     return fabs(dki_ref_g(layer->activation, layer->alpha, z));
 }
 
+/* Tensor cores add the products of a block with a few bits more than fp32 and cut the rest off,
+ * instead of rounding (Fasi et al., "Numerical behavior of NVIDIA tensor cores", PeerJ CS 2021): four
+ * times fp32's u allows for that. TF32 cuts both factors of a product to 11 bits, which a single
+ * narrower storage of 2·2⁻¹⁰ covers. */
+dki_ref_precision dki_ref_precision_of(dk_precision precision) {
+    switch (precision) {
+    case DK_TF32:
+        return (dki_ref_precision){0x1p-22, 0x1p-9, 0x1p-126};
+    case DK_BF16:
+        return (dki_ref_precision){0x1p-22, 0x1p-8, 0x1p-126};
+    case DK_FP16:
+        return (dki_ref_precision){0x1p-22, 0x1p-11, 0x1p-25};
+    case DK_FP32:
+    default:
+        return (dki_ref_precision)DKI_REF_FP32;
+    }
+}
+
 /* --- forward -------------------------------------------------------------------------------- */
 
-/* z_j of one row: n + 1 terms are added, inputs err by E_a, stored numbers by `storage`. */
+/* z_j of one row: n + 1 terms are added, inputs err by E_a, stored numbers by `storage`: W, b, and
+ * the product, where that is stored before b is added. */
 static double z_bound(const dki_ref_layer *layer, const double *a, const double *a_error, int64_t j,
                       double z, dki_ref_precision precision) {
     const double *W = layer->W + j * layer->inputs;
@@ -43,11 +62,11 @@ static double z_bound(const dki_ref_layer *layer, const double *a, const double 
     for (int64_t i = 0; i < layer->inputs; i++) {
         double w = fabs(W[i]), largest = fabs(a[i]) + a_error[i];
         magnitude += w * (1 + s) * largest;
-        carried += w * (a_error[i] + s * largest);
+        carried += w * (a_error[i] + s * largest) + (s > 0 ? precision.tiny * largest : 0);
     }
     double terms = (double)layer->inputs + 1;
-    double error = dki_ref_gamma(terms, precision.unit) * magnitude + carried;
-    return error + s * (fabs(z) + error) + terms * DKI_REF_UNDERFLOW;
+    double error = dki_ref_gamma(terms, precision.unit) * magnitude + carried + s * magnitude;
+    return error + s * (fabs(z) + error) + terms * DKI_REF_UNDERFLOW + 3 * precision.tiny;
 }
 
 /* a_j = g(ẑ_j)·dropout: the mean value theorem over [z − E_z, z + E_z]. */
@@ -62,13 +81,14 @@ static double a_bound(const dki_ref_layer *layer, int64_t at, double z, double z
                      : dki_ref_gamma(G_ULPS, u) * (g_magnitude(layer, z) + carried);
     double largest = fabs(dki_ref_g(layer->activation, layer->alpha, z)) + carried + own;
     double error = (carried + own) * d + (layer->dropout_scale ? 3 * u * d * largest : 0);
-    return error + precision.storage * (largest * d + error) + DKI_REF_UNDERFLOW;
+    return error + precision.storage * (largest * d + error) + precision.tiny;
 }
 
 static void forward_bounds(const dki_ref_net *net, const dki_ref_tensors *pass,
                            dki_ref_precision precision, dki_ref_tensors *bounds) {
     for (int64_t i = 0; i < pass->rows * net->layers[0].inputs; i++)
-        bounds->a[0][i] = precision.storage * fabs(pass->a[0][i]);
+        bounds->a[0][i] =
+            precision.storage * fabs(pass->a[0][i]) + (precision.storage > 0 ? precision.tiny : 0);
     for (size_t k = 1; k <= net->layer_count; k++) {
         const dki_ref_layer *layer = &net->layers[k - 1];
         for (int64_t row = 0; row < pass->rows; row++) {
@@ -98,10 +118,11 @@ static double delta_bound(const dki_ref_layer *layer, int64_t at, double z, doub
     double error = s_error * (slope + slope_error) + fabs(s) * slope_error;
     double largest = (fabs(s) + s_error) * (slope + slope_error);
     error = d * (error + dki_ref_gamma(4, precision.unit) * largest);
-    return error + precision.storage * (d * largest + error) + DKI_REF_UNDERFLOW;
+    return error + precision.storage * (d * largest + error) + precision.tiny;
 }
 
-/* s_j = Σ_i W_ij^(k+1) δ_i^(k+1) of one row; returns its bound. */
+/* s_j = Σ_i W_ij^(k+1) δ_i^(k+1) of one row, which may be stored before g′ is applied; returns its
+ * bound. */
 static double carried_bound(const dki_ref_layer *next, const double *delta, const double *error,
                             int64_t j, dki_ref_precision precision, double *s) {
     double magnitude = 0, carried = 0;
@@ -110,10 +131,12 @@ static double carried_bound(const dki_ref_layer *next, const double *delta, cons
         double w = next->W[i * next->inputs + j], largest = fabs(delta[i]) + error[i];
         *s += w * delta[i];
         magnitude += fabs(w) * (1 + precision.storage) * largest;
-        carried += fabs(w) * (error[i] + precision.storage * largest);
+        carried += fabs(w) * (error[i] + precision.storage * largest) +
+                   (precision.storage > 0 ? precision.tiny * largest : 0);
     }
     double terms = (double)next->width;
-    return dki_ref_gamma(terms, precision.unit) * magnitude + carried + terms * DKI_REF_UNDERFLOW;
+    double sum = dki_ref_gamma(terms, precision.unit) * magnitude + carried;
+    return sum + precision.storage * (fabs(*s) + sum) + terms * DKI_REF_UNDERFLOW + precision.tiny;
 }
 
 static void hidden_delta_bounds(const dki_ref_net *net, const dki_ref_tensors *pass,

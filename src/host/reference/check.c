@@ -173,8 +173,7 @@ static dk_status run(dki_check *c) {
     DKI_TRY(dki_ref_create(&c->bounds, c->allocator, &c->ref_net, c->rows));
     dki_ref_forward(&c->ref_net, &c->ref_batch, &c->pass);
     DKI_TRY(dki_ref_backward(&c->ref_net, &c->ref_batch, &c->pass));
-    DKI_TRY(dki_ref_bounds(&c->ref_net, &c->ref_batch, NULL, &c->pass,
-                           (dki_ref_precision)DKI_REF_FP32, &c->bounds));
+    DKI_TRY(dki_ref_bounds(&c->ref_net, &c->ref_batch, NULL, &c->pass, c->precision, &c->bounds));
     DKI_TRY(dki_check_forwards(c));
     DKI_TRY(dki_check_backwards(c));
     return compare_updates(c);
@@ -191,6 +190,7 @@ static dk_status open_check(dki_check *c, dk_context *context, const dk_net_desc
     DKI_TRY(dk_net_describe(c->net, &c->desc));
     c->allocator = &context->allocator;
     c->rows = kept.batch;
+    c->precision = dki_ref_precision_of(context->precision);
     c->outputs = dki_net_outputs(c->net);
     DKI_TRY(randomise_biases(c));
     return prepare(c);

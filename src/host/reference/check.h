@@ -12,6 +12,7 @@ typedef struct {
     dk_trainer *trainer;
     dk_net_desc desc;
     int64_t rows, outputs;
+    dki_ref_precision precision; /* the context's */
     /* one arena of doubles and one of floats and labels, cut up below */
     void *doubles, *floats;
     int32_t *labels;

@@ -82,13 +82,11 @@ static dk_status run_forward(dki_check *c, size_t k, const double *a_in, operati
     dki_ref_forward(&o->net, &o->batch, &o->pass);
     if (last) {
         DKI_TRY(dki_ref_backward(&o->net, &o->batch, &o->pass));
-        return dki_ref_bounds(&o->net, &o->batch, NULL, &o->pass, (dki_ref_precision)DKI_REF_FP32,
-                              &o->bounds);
+        return dki_ref_bounds(&o->net, &o->batch, NULL, &o->pass, c->precision, &o->bounds);
     }
     /* Any ∂l/∂a will do: only z and a are looked at. */
     const double *none = o->pass.delta[1];
-    return dki_ref_bounds(&o->net, &o->batch, none, &o->pass, (dki_ref_precision)DKI_REF_FP32,
-                          &o->bounds);
+    return dki_ref_bounds(&o->net, &o->batch, none, &o->pass, c->precision, &o->bounds);
 }
 
 /* The three products of layer k's backward pass from the device's δ⁽ᵏ⁾ and a⁽ᵏ⁻¹⁾: with g the
@@ -104,8 +102,7 @@ static dk_status run_backward(dki_check *c, size_t k, const double *a_in, const 
     DKI_TRY(dki_ref_create(&o->bounds, c->allocator, &o->net, c->rows));
     dki_ref_forward(&o->net, &o->batch, &o->pass);
     dki_ref_backward_given(&o->net, delta, &o->pass);
-    return dki_ref_bounds(&o->net, &o->batch, delta, &o->pass, (dki_ref_precision)DKI_REF_FP32,
-                          &o->bounds);
+    return dki_ref_bounds(&o->net, &o->batch, delta, &o->pass, c->precision, &o->bounds);
 }
 
 static dk_status compare_forward(dki_check *c, size_t k, const operation *o) {
@@ -145,11 +142,12 @@ dk_status dki_check_forwards(dki_check *c) {
 }
 
 /* δ⁽ᵏ⁻¹⁾ = (δ⁽ᵏ⁾ W⁽ᵏ⁾) ⊙ g′(z⁽ᵏ⁻¹⁾) ⊙ dropout from the device's z, over o's ∂l/∂a⁽ᵏ⁻¹⁾ and its
- * bounds. g′ has an error of 24u times its scale (docs/numerics.md), and two roundings follow. */
+ * bounds. g′ has an error of 24u times its scale (docs/numerics.md); two roundings follow, and that
+ * of storing. */
 static dk_status apply_derivative(dki_check *c, size_t k, operation *o) {
     const dki_ref_layer *below = &c->layers[k - 2];
     int64_t count = c->rows * below->width;
-    const double unit = 0x1p-24;
+    const double unit = c->precision.unit;
     float *values = NULL;
     double *z = NULL;
     dk_status status = read_tensor(c, DK_Z, k - 1, count, &values, &z);
@@ -160,8 +158,10 @@ static dk_status apply_derivative(dki_check *c, size_t k, operation *o) {
         double slope_error = DKI_REF_G_PRIME_ULPS * unit * mask *
                              dki_ref_g_prime_scale(below->activation, below->alpha);
         o->pass.delta[0][i] = product * slope;
-        o->bounds.delta[0][i] = (fabs(slope) + slope_error) * carried +
-                                fabs(product) * (slope_error + 2.0 * unit * fabs(slope));
+        double error = (fabs(slope) + slope_error) * carried +
+                       fabs(product) * (slope_error + 2.0 * unit * fabs(slope));
+        o->bounds.delta[0][i] = error + c->precision.storage * (fabs(product * slope) + error) +
+                                (c->precision.storage > 0.0 ? c->precision.tiny : 0.0);
     }
     dki_release(c->allocator, z);
     dki_release(c->allocator, values);

@@ -108,10 +108,14 @@ typedef struct dki_ref_precision {
     double unit;    /* u of the arithmetic: 2⁻²⁴ for fp32 */
     double storage; /* u of the format that W, a, z, δ are stored in where it is a narrower one,
                        else 0 */
+    double tiny;    /* what storing may lose absolutely, where the format underflows */
 } dki_ref_precision;
 
 #define DKI_REF_FP32                                                                               \
-    { 0x1p-24, 0.0 }
+    { 0x1p-24, 0.0, 0x1p-126 }
+
+/** Of a context's precision; docs/numerics.md says where the numbers are from. */
+dki_ref_precision dki_ref_precision_of(dk_precision precision);
 
 /** What enters each quantity, taken absolutely: Σ|W||a| + |b| for z, |a| for a, Σ|W||δ| · |g′| for
  *  δ (the last: |∂l/∂a||g′|), Σ|δ||a| for dW, Σ|δ| for db, Σ share·|l| for the loss.
