@@ -1,0 +1,150 @@
+// Capture and graphs of the stand-in: a graph is its nodes with whom each follows, by stream order
+// and by events, and runs them in any order that keeps to that.
+#include "insides.h"
+
+#include <algorithm>
+
+namespace standin {
+
+/// Runs one node that can run; whether it was the last.
+bool Device::graph_step(Stream &stream, GraphRun &run) {
+    Graph &graph = *run.graph;
+    graph.runner = &stream;
+    std::vector<size_t> able;
+    for (size_t i = 0; i < graph.nodes.size(); ++i) {
+        const auto &after = graph.nodes[i].after;
+        if (!run.done[i] &&
+            std::all_of(after.begin(), after.end(), [&](size_t node) { return run.done[node]; }))
+            able.push_back(i);
+    }
+    if (!able.empty()) {
+        const size_t node = able[choose(able.size())];
+        double start = stream.clock;
+        for (size_t before : graph.nodes[node].after) start = std::max(start, run.ends[before]);
+        graph.nodes[node].work.run();
+        run.done[node] = true;
+        run.ends[node] = start + graph.nodes[node].work.ms;
+        --run.left;
+    }
+    if (run.left > 0) return false;
+    for (double end : run.ends) stream.clock = std::max(stream.clock, end);
+    graph.runner = nullptr;
+    ++counts.graph_launches;
+    return true;
+}
+
+/// Whether everything that was captured comes before what the first stream captured last.
+static bool joined(const Capture &capture) {
+    std::vector<bool> before(capture.nodes.size(), false);
+    for (size_t node : capture.tails.at(capture.origin)) before[node] = true;
+    for (size_t i = capture.nodes.size(); i-- > 0;)
+        if (before[i])
+            for (size_t node : capture.nodes[i].after) before[node] = true;
+    return std::find(before.begin(), before.end(), false) == before.end();
+}
+
+/// `stream`, which captures, waits for `event`, or joins the capture that `event` is of.
+static dk_status wait_captured(Event *event, Stream *stream) {
+    if (!stream->capture && !event->capture->active)
+        return dki_fail(DK_E_DEVICE, "dki_gpu_event_wait: the event was last recorded in a capture "
+                                     "that is over (stand-in)");
+    if (!stream->capture) stream->capture = event->capture;
+    Capture &capture = *stream->capture;
+    if (event->capture != stream->capture) {
+        if (capture.broken.empty()) capture.broken = "dki_gpu_event_wait";
+        return dki_fail(DK_E_DEVICE, "dki_gpu_event_wait: what a capture waits for must be in the "
+                                     "same capture (stand-in)");
+    }
+    capture.tails[stream].insert(event->captured.begin(), event->captured.end());
+    return DK_OK;
+}
+
+} // namespace standin
+
+using standin::device;
+using standin::Guard;
+
+dk_status dki_gpu_event_wait(dki_gpu *, dki_event handle, dki_stream to) {
+    standin::Device &d = device();
+    const Guard guard(d.lock);
+    DKI_TRY(d.enter("dki_gpu_event_wait"));
+    standin::Event *event = d.event(handle, "dki_gpu_event_wait");
+    standin::Stream *stream = d.stream(to, "dki_gpu_event_wait");
+    DKI_REQUIRE(event && stream, DK_E_DEVICE, "dki_gpu_event_wait: bad handle (stand-in)");
+    if (stream->capture || event->capture) return standin::wait_captured(event, stream);
+    if (event->token) d.push(stream, standin::Item{{}, nullptr, event->token, nullptr});
+    return DK_OK;
+}
+
+dk_status dki_gpu_capture_begin(dki_gpu *, dki_stream handle) {
+    standin::Device &d = device();
+    const Guard guard(d.lock);
+    DKI_TRY(d.enter("dki_gpu_capture_begin"));
+    standin::Stream *stream = d.stream(handle, "dki_gpu_capture_begin");
+    DKI_REQUIRE(stream && !stream->capture, DK_E_DEVICE,
+                "dki_gpu_capture_begin: not a stream, or one that is being captured (stand-in)");
+    stream->capture = std::make_shared<standin::Capture>();
+    stream->capture->origin = stream;
+    stream->capture->thread = std::this_thread::get_id();
+    stream->capture->tails[stream] = {};
+    ++d.counts.captures;
+    return DK_OK;
+}
+
+dk_status dki_gpu_capture_end(dki_gpu *gpu, dki_stream handle, dki_graph **graph) {
+    standin::Device &d = device();
+    const Guard guard(d.lock);
+    *graph = nullptr;
+    const dk_status entered = d.enter("dki_gpu_capture_end");
+    standin::Stream *stream = d.stream(handle, "dki_gpu_capture_end");
+    const std::shared_ptr<standin::Capture> capture = stream ? stream->capture : nullptr;
+    if (capture && capture->origin == stream) { // it is over whatever else is wrong
+        capture->active = false;
+        for (auto &other : d.streams)
+            if (other->capture == capture) other->capture = nullptr;
+    }
+    if (entered != DK_OK) return entered;
+    DKI_REQUIRE(capture && capture->origin == stream, DK_E_DEVICE,
+                "dki_gpu_capture_end: no capture began on this stream (stand-in)");
+    DKI_REQUIRE(capture->thread == std::this_thread::get_id(), DK_E_DEVICE,
+                "dki_gpu_capture_end: another thread began the capture (stand-in)");
+    DKI_REQUIRE(capture->broken.empty(), DK_E_DEVICE,
+                "dki_gpu_capture_end: the capture was broken by %s (stand-in)",
+                capture->broken.c_str());
+    DKI_REQUIRE(standin::joined(*capture), DK_E_DEVICE,
+                "dki_gpu_capture_end: another stream joined the capture, and the first one doesn't "
+                "wait for its last work (stand-in)");
+    auto body = std::make_shared<standin::Graph>();
+    body->nodes = std::move(capture->nodes);
+    *graph = new dki_graph{body};
+    d.graphs[*graph] = gpu;
+    return DK_OK;
+}
+
+dk_status dki_gpu_graph_launch(dki_gpu *, dki_graph *graph, dki_stream handle) {
+    standin::Device &d = device();
+    const Guard guard(d.lock);
+    DKI_TRY(d.enter("dki_gpu_graph_launch"));
+    standin::Stream *stream = d.stream(handle, "dki_gpu_graph_launch");
+    if (!d.graphs.count(graph)) d.report("dki_gpu_graph_launch: not a graph");
+    DKI_REQUIRE(stream && d.graphs.count(graph), DK_E_DEVICE,
+                "dki_gpu_graph_launch: bad handle (stand-in)");
+    DKI_REQUIRE(!stream->capture, DK_E_DEVICE,
+                "dki_gpu_graph_launch: the stream is being captured (stand-in)");
+    auto run = std::make_shared<standin::GraphRun>();
+    run->graph = graph->body;
+    run->left = graph->body->nodes.size();
+    run->done.assign(run->left, false);
+    run->ends.assign(run->left, 0);
+    d.push(stream, standin::Item{{}, nullptr, nullptr, run});
+    return DK_OK;
+}
+
+/// A launch under way keeps the nodes.
+void dki_gpu_graph_destroy(dki_gpu *, dki_graph *graph) {
+    if (!graph) return;
+    standin::Device &d = device();
+    const Guard guard(d.lock);
+    if (d.graphs.erase(graph) == 0) return d.report("dki_gpu_graph_destroy: not a graph");
+    delete graph;
+}

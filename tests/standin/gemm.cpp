@@ -1,0 +1,147 @@
+// The arithmetic of the stand-in's products: operands converted to fp32, sums in fp32 in an order
+// that depends on the algorithm, then the epilogue, then D's type. How a real library rounds on the
+// way is its own business.
+#include "insides.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace standin {
+
+static uint32_t bits_of(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+static float from_bits(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/// Drops the last `count` bits of the significand, to nearest, ties to even.
+static float drop_bits(float x, int count) {
+    const uint32_t bits = bits_of(x), unit = 1u << count;
+    if (!std::isfinite(x)) return x;
+    return from_bits((bits + unit / 2 - 1 + ((bits >> count) & 1)) & ~(unit - 1));
+}
+
+static float half_to_float(uint16_t half) {
+    const int exponent = half >> 10 & 31, fraction = half & 1023;
+    float size = std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
+    if (exponent == 0) size = std::ldexp(static_cast<float>(fraction), -24);
+    if (exponent == 31) size = fraction ? NAN : INFINITY;
+    return half >> 15 ? -size : size;
+}
+
+static uint16_t float_to_half(float x) {
+    const auto sign = static_cast<uint16_t>(std::signbit(x) ? 0x8000 : 0);
+    const float size = std::fabs(x);
+    if (std::isnan(x)) return sign | 0x7e00;
+    if (size >= 65520.0f) return sign | 0x7c00; // halfway to 2¹⁶, which rounds to even
+    if (size < 0x1p-14f)                        // a multiple of 2⁻²⁴
+        return static_cast<uint16_t>(sign + std::nearbyint(std::ldexp(size, 24)));
+    const uint32_t bits = bits_of(drop_bits(size, 13));
+    return static_cast<uint16_t>(sign + ((bits - (112u << 23)) >> 13));
+}
+
+static float load(const void *data, int32_t type, size_t i) {
+    if (type == DKI_ELEMENT_F32) return static_cast<const float *>(data)[i];
+    const uint16_t bits = static_cast<const uint16_t *>(data)[i];
+    return type == DKI_ELEMENT_BF16 ? from_bits(static_cast<uint32_t>(bits) << 16)
+                                    : half_to_float(bits);
+}
+
+static void store(void *data, int32_t type, size_t i, float x) {
+    if (type == DKI_ELEMENT_F32) {
+        static_cast<float *>(data)[i] = x;
+    } else if (type == DKI_ELEMENT_F16) {
+        static_cast<uint16_t *>(data)[i] = float_to_half(x);
+    } else {
+        const float near = std::isnan(x) ? from_bits(0x7fc00000u) : drop_bits(x, 16);
+        static_cast<uint16_t *>(data)[i] = static_cast<uint16_t>(bits_of(near) >> 16);
+    }
+}
+
+/// op(X) [rows × cols], column after column.
+static std::vector<float> operand(const dki_product &p, const void *data, int64_t ld,
+                                  bool transposed, int64_t rows, int64_t cols) {
+    std::vector<float> out(static_cast<size_t>(rows * cols));
+    for (int64_t j = 0; j < cols; ++j)
+        for (int64_t i = 0; i < rows; ++i) {
+            const float x =
+                load(data, p.type, static_cast<size_t>(transposed ? i * ld + j : j * ld + i));
+            out[static_cast<size_t>(j * rows + i)] = p.tf32 ? drop_bits(x, 13) : x;
+        }
+    return out;
+}
+
+/// sum += Σ over terms first, first + stride, … of column `term` of A times b[term].
+static void add_terms(std::vector<float> &sum, const std::vector<float> &a, const float *b,
+                      int64_t k, int64_t first, int64_t stride) {
+    const size_t m = sum.size();
+    for (int64_t term = first; term >= 0 && term < k; term += stride) {
+        const float *column = a.data() + static_cast<size_t>(term) * m, factor = b[term];
+        float *out = sum.data();
+        for (size_t i = 0; i < m; ++i) out[i] += column[i] * factor;
+    }
+}
+
+/// One column of op(A) op(B).
+static std::vector<float> column_of(const std::vector<float> &a, const float *b, int64_t m,
+                                    int64_t k, int algorithm) {
+    std::vector<float> sum(static_cast<size_t>(m), 0.0f);
+    if (algorithm == 1) add_terms(sum, a, b, k, 0, 1);
+    if (algorithm == 2) add_terms(sum, a, b, k, k - 1, -1);
+    if (algorithm != 3) return sum;
+    std::vector<float> odd(sum);
+    add_terms(sum, a, b, k, 0, 2);
+    add_terms(odd, a, b, k, 1, 2);
+    for (size_t i = 0; i < sum.size(); ++i) sum[i] += odd[i];
+    return sum;
+}
+
+/// The bits of ReLU's mask for one column; those past its end are 1, as nobody may rely on them.
+static void store_mask(unsigned char *bits, int64_t ld, const std::vector<float> &values) {
+    memset(bits, 0xFF, static_cast<size_t>(ld / 8));
+    for (size_t i = 0; i < values.size(); ++i)
+        if (!(values[i] > 0))
+            bits[i / 8] = static_cast<unsigned char>(bits[i / 8] & ~(1u << i % 8));
+}
+
+/// A comparison with NaN is false, so that ReLU makes 0 of it, as the library's does.
+static void apply_epilogue(const dki_product &p, const dki_operands &o, int64_t j,
+                           std::vector<float> &values) {
+    auto *mask =
+        has_aux(p.epilogue) ? static_cast<unsigned char *>(o.aux) + j * (p.ld_aux / 8) : nullptr;
+    const bool forward =
+        p.epilogue >= DKI_EPILOGUE_BIAS && p.epilogue <= DKI_EPILOGUE_RELU_AUX_BIAS;
+    for (size_t i = 0; i < values.size() && forward; ++i) values[i] += load(o.bias, p.type_d, i);
+    if (p.epilogue == DKI_EPILOGUE_RELU_AUX_BIAS) store_mask(mask, p.ld_aux, values);
+    for (size_t i = 0; i < values.size(); ++i) {
+        if (forward && p.epilogue != DKI_EPILOGUE_BIAS) values[i] = values[i] > 0 ? values[i] : 0;
+        if (!forward && mask && !(mask[i / 8] >> i % 8 & 1)) values[i] = 0;
+    }
+}
+
+void multiply(const dki_product &p, const dki_operands &o, int algorithm) {
+    const std::vector<float> a = operand(p, o.a, p.lda, p.trans_a != 0, p.m, p.k);
+    const std::vector<float> b = operand(p, o.b, p.ldb, p.trans_b != 0, p.k, p.n);
+    std::vector<float> sums(static_cast<size_t>(p.m), 0.0f);
+    for (int64_t j = 0; j < p.n; ++j) {
+        std::vector<float> values = column_of(a, b.data() + j * p.k, p.m, p.k, algorithm);
+        const auto first = static_cast<size_t>(j * p.ldd);
+        for (size_t i = 0; i < values.size() && p.accumulate; ++i)
+            values[i] += load(o.d, p.type_d, first + i);
+        apply_epilogue(p, o, j, values);
+        for (size_t i = 0; i < values.size(); ++i) {
+            store(o.d, p.type_d, first + i, values[i]);
+            sums[i] += values[i];
+        }
+    }
+    if (p.epilogue != DKI_EPILOGUE_DRELU_BGRAD) return;
+    for (size_t i = 0; i < sums.size(); ++i) store(o.bias, p.type_d, i, sums[i]);
+}
+
+} // namespace standin

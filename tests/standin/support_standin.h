@@ -1,0 +1,88 @@
+// What the tests on the stand-in share: a GPU that is empty at first, and whose reports fail the
+// test at the end.
+#ifndef DELTAK_TESTS_SUPPORT_STANDIN_H
+#define DELTAK_TESTS_SUPPORT_STANDIN_H
+
+#include "standin.h"
+
+#include <gtest/gtest.h>
+
+namespace standin {
+
+/// No report was made.
+inline void expect_clean() {
+    for (const std::string &report : take_reports()) ADD_FAILURE() << report;
+}
+
+/// Whether exactly one report was made, and says `text`.
+inline testing::AssertionResult reported(const std::string &text) {
+    const std::vector<std::string> reports = take_reports();
+    if (reports.size() == 1 && reports[0].find(text) != std::string::npos)
+        return testing::AssertionSuccess();
+    auto result = testing::AssertionFailure() << reports.size() << " reports, wanted: " << text;
+    for (const std::string &report : reports) result << "\n" << report;
+    return result;
+}
+
+using Order = std::vector<int>;
+
+/// Kernels that note their number.
+struct Log {
+    Order order;
+    void kernel(dki_stream stream, int number) {
+        ASSERT_EQ(launch(stream, [this, number] { order.push_back(number); }), 0);
+    }
+};
+
+class Test : public testing::Test {
+  protected:
+    void SetUp() override { reset(); }
+    void TearDown() override {
+        expect_clean();
+        EXPECT_EQ(open_gpus(), 0);
+        reset();
+    }
+};
+
+/// With an open GPU and two streams.
+class GpuTest : public Test {
+  protected:
+    dki_gpu *gpu = nullptr;
+    dki_stream one = nullptr, two = nullptr;
+
+    void SetUp() override {
+        Test::SetUp();
+        ASSERT_EQ(dki_gpu_open(&gpu, nullptr, 0), DK_OK) << dk_error_text();
+        ASSERT_EQ(dki_gpu_stream_create(gpu, &one), DK_OK);
+        ASSERT_EQ(dki_gpu_stream_create(gpu, &two), DK_OK);
+    }
+
+    void TearDown() override {
+        dki_gpu_stream_destroy(gpu, one);
+        dki_gpu_stream_destroy(gpu, two);
+        dki_gpu_close(gpu);
+        Test::TearDown();
+    }
+
+    void *device(size_t bytes) {
+        void *memory = nullptr;
+        EXPECT_EQ(dki_gpu_alloc(gpu, bytes, &memory), DK_OK) << dk_error_text();
+        return memory;
+    }
+
+    int *pinned(size_t count) {
+        void *memory = nullptr;
+        EXPECT_EQ(dki_gpu_alloc_host(gpu, count * sizeof(int), &memory), DK_OK) << dk_error_text();
+        return static_cast<int *>(memory);
+    }
+
+    dki_event event(bool timing = false) {
+        dki_event made = nullptr;
+        EXPECT_EQ(dki_gpu_event_create(gpu, timing, &made), DK_OK) << dk_error_text();
+        return made;
+    }
+};
+
+} // namespace standin
+
+#endif

@@ -1,0 +1,200 @@
+// The whole library with the device "cuda", on the stand-in: the same bits in whatever order the
+// streams let work run, the reference's values within the reference's bounds, and an orderly end
+// whichever call fails.
+#include "support_standin.h"
+
+#include "support_net.h"
+
+#include <cmath>
+#include <set>
+
+namespace standin {
+namespace {
+
+support::Context cuda(dk_precision precision = DK_FP32, bool deterministic = true) {
+    dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
+    options.device = "cuda:0";
+    options.precision = precision;
+    options.deterministic = deterministic;
+    options.no_plan_cache = true;
+    dk_context *context = nullptr;
+    EXPECT_EQ(dk_context_create(&context, &options), DK_OK) << dk_error_text();
+    return support::Context(context);
+}
+
+constexpr dk_precision precisions[] = {DK_FP32, DK_TF32, DK_BF16, DK_FP16};
+
+/// A net with widths that no vector fits, dropout, and activations with and without a mask.
+support::Description description() {
+    support::Description made(7,
+                              {support::layer(13, DK_RELU), support::layer(9, DK_GELU),
+                               support::layer(11, DK_RELU), support::layer(3, DK_IDENTITY)},
+                              DK_LOSS_SOFTMAX_CROSS_ENTROPY);
+    made.layers[1].dropout = 0.25f;
+    made.desc.seed = 5;
+    return made;
+}
+
+/// 70 rows of 7 features in 3 classes; batches of 16 leave a last one of 6.
+support::Arrays rows() {
+    support::Arrays made;
+    made.features = 7;
+    made.classes = 3;
+    made.x = support::normal(70 * 7, 3);
+    for (size_t i = 0; i < 70; ++i) {
+        const float *x = &made.x[7 * i];
+        made.labels.push_back(x[0] > 0.5f ? 2 : x[1] + x[2] > 0 ? 1 : 0);
+    }
+    return made;
+}
+
+dk_train_options adam() {
+    dk_train_options options = DK_TRAIN_OPTIONS_INIT;
+    options.batch = 16;
+    options.optimizer = DK_ADAMW;
+    options.lr = 1e-2;
+    return options;
+}
+
+/// All weights after an epoch, and the loss.
+std::vector<float> trained(dk_precision precision, double clip_norm, bool deterministic) {
+    const support::Context context = cuda(precision, deterministic);
+    const support::Arrays arrays = rows();
+    const support::Dataset data = arrays.open(context.get());
+    const support::Net net = support::net(context.get(), description());
+    dk_train_options options = adam();
+    options.clip_norm = clip_norm;
+    const support::Trainer trainer = support::trainer(net.get(), options);
+    dk_fit_options fit = DK_FIT_OPTIONS_INIT;
+    fit.epochs = 1;
+    dk_fit_result result;
+    EXPECT_EQ(dk_trainer_fit(trainer.get(), data.get(), data.get(), &fit, &result), DK_OK)
+        << dk_error_text();
+    std::vector<float> all = {static_cast<float>(result.train_loss),
+                              static_cast<float>(result.valid_loss)};
+    for (size_t k = 1; k <= 4; ++k) {
+        const std::vector<float> w = support::tensor(net.get(), DK_WEIGHT, k);
+        all.insert(all.end(), w.begin(), w.end());
+    }
+    return all;
+}
+
+TEST_F(Test, TrainingGivesTheSameBitsUnderEverySchedule) {
+    for (dk_precision precision : precisions)
+        for (double clip_norm : {0.0, 0.5}) {
+            SCOPED_TRACE(testing::Message() << dk_precision_name(precision) << " " << clip_norm);
+            for (bool deterministic : {true, false}) {
+                if (!deterministic && precision != DK_FP32) continue; // nothing new, much to time
+                std::vector<float> first;
+                for (uint64_t seed = 0; seed < schedules; ++seed) {
+                    set_schedule(seed);
+                    const std::vector<float> weights = trained(precision, clip_norm, deterministic);
+                    if (HasFailure()) return;
+                    for (float w : weights) ASSERT_TRUE(std::isfinite(w));
+                    if (seed == 0) first = weights;
+                    ASSERT_EQ(weights, first) << "schedule " << seed;
+                }
+            }
+        }
+}
+
+TEST_F(Test, TheCheckPasses) {
+    const support::Context context = cuda();
+    support::Description net = description();
+    dk_train_options options = adam();
+    dk_check_row rows[25];
+    size_t count = 0;
+    ASSERT_EQ(dk_check(context.get(), net.get(), &options, rows, 25, &count), DK_OK)
+        << dk_error_text();
+    EXPECT_EQ(count, 25u) << "6 for each of 4 layers, and the loss";
+    for (size_t i = 0; i < count; ++i)
+        EXPECT_TRUE(rows[i].passed)
+            << rows[i].quantity << " " << rows[i].layer << ": " << rows[i].worst;
+}
+
+TEST_F(Test, AlgorithmsAreChosenByTimeUnlessItIsToBeDeterministic) {
+    trained(DK_FP32, 0, true);
+    EXPECT_GT(counts().products_by[1], 0);
+    EXPECT_EQ(counts().products_by[2] + counts().products_by[3], 0);
+    reset_counts();
+    trained(DK_FP32, 0, false);
+    const Counts timed = counts(); // each once or more to time it, the second to train
+    EXPECT_GT(timed.products_by[2], timed.products_by[1]);
+    EXPECT_GT(timed.products_by[2], timed.products_by[3]);
+    EXPECT_GT(timed.products_by[3], 0);
+}
+
+// --- failures ----------------------------------------------------------------------------------
+
+/// Opens a GPU, trains an epoch of 70 rows and evaluates. `loss` and `made`: the loss, and the calls
+/// until then.
+dk_status work(double *loss, long *made) {
+    dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
+    options.device = "cuda";
+    options.deterministic = true;
+    dk_context *context = nullptr;
+    DKI_TRY(dk_context_create(&context, &options));
+    const support::Context owned(context);
+    const support::Arrays arrays = rows();
+    const support::Dataset data = arrays.open(context);
+    dk_net *net = nullptr;
+    DKI_TRY(dk_net_create(&net, context, description().get()));
+    const support::Net owned_net(net);
+    dk_train_options train = adam();
+    dk_trainer *trainer = nullptr;
+    DKI_TRY(dk_trainer_create(&trainer, net, &train));
+    const support::Trainer owned_trainer(trainer);
+    const dk_fit_options fit = {sizeof fit, 1, 0, false, nullptr, nullptr};
+    DKI_TRY(dk_trainer_fit(trainer, data.get(), data.get(), &fit, nullptr));
+    dk_metrics metrics;
+    DKI_TRY(dk_evaluate(net, data.get(), 32, &metrics));
+    *loss = metrics.loss;
+    *made = calls();
+    return DK_OK;
+}
+
+/// Every call that `work` makes fails once, and `work` says so; but for the waits before memory is
+/// given back, which nobody can be told of: then the result is the right one.
+void fail_each(dk_status status) {
+    double right = 0;
+    long total = 0;
+    const std::set<std::string> waits = {"dki_gpu_event_record", "dki_gpu_event_sync",
+                                         "dki_gpu_stream_sync"};
+    fail_at(0, DK_OK);
+    ASSERT_EQ(work(&right, &total), DK_OK) << dk_error_text();
+    for (long n = 1; n <= total; ++n) {
+        SCOPED_TRACE(testing::Message() << "call " << n << " of " << total);
+        double loss = 0;
+        long unused = 0;
+        fail_at(n, status);
+        const dk_status got = work(&loss, &unused);
+        ASSERT_EQ(got, got == DK_OK ? DK_OK : status) << dk_error_text();
+        ASSERT_EQ(loss, got == DK_OK ? right : 0);
+        if (got == DK_OK) {
+            EXPECT_EQ(waits.count(failed_call()), 1u) << failed_call();
+        }
+        expect_clean();
+        ASSERT_EQ(open_gpus(), 0);
+        if (testing::Test::HasFailure()) return;
+        reset();
+    }
+}
+
+TEST_F(Test, AnyCallMayRunOutOfMemory) {
+    fail_each(DK_E_MEMORY);
+}
+
+TEST_F(Test, TheDeviceMayBeLostAtAnyCall) {
+    fail_each(DK_E_DEVICE_LOST);
+}
+
+TEST_F(Test, AMissingDriverIsReported) {
+    set_open_failure("no driver");
+    double loss = 0;
+    long unused = 0;
+    EXPECT_EQ(work(&loss, &unused), DK_E_DEVICE);
+    EXPECT_NE(std::string(dk_error_text()).find("no driver"), std::string::npos) << dk_error_text();
+}
+
+} // namespace
+} // namespace standin
