@@ -1,0 +1,137 @@
+#!/bin/bash
+# Tests and measures deltak on this machine's GPU. Needs a driver and the CUDA libraries (of a toolkit,
+# or of Python wheels); nothing else. Without a GPU everything is reported as skipped.
+#
+#     ./run.sh [RESULTS]             the tests, MNIST, the checks, the benchmarks
+#     ./run.sh --sanitize [RESULTS]  the tests under compute-sanitizer's four tools
+#
+# RESULTS (default ./results) gets summary.json, a JSON report for each test program, and the logs.
+# Exit code 0: nothing failed.
+set -uo pipefail
+cd "$(dirname "$0")" || exit 1
+sanitize=no
+if [ "${1:-}" = --sanitize ]; then
+    sanitize=yes
+    shift
+fi
+results=${1:-results}
+mkdir -p "$results"
+results=$(cd "$results" && pwd)
+root=$PWD
+
+# --- the CUDA libraries ---------------------------------------------------------------------------
+
+# Folders that may hold libcublasLt: the loader's own, toolkits', Python wheels'.
+cuda_folders() {
+    ldconfig -p 2>/dev/null | sed -n 's/.*libcublasLt\.so.* => \(.*\)\/[^/]*$/\1/p'
+    ls -d /usr/local/cuda*/lib64 /usr/local/cuda*/targets/*/lib /opt/cuda*/lib64 2>/dev/null
+    python3 - 2>/dev/null <<'PY'
+import glob, site, sys
+for root in site.getsitepackages() + [site.getusersitepackages()] + sys.path:
+    for pattern in ("nvidia/cu*/lib", "nvidia/cublas/lib"):
+        print(*glob.glob(f"{root}/{pattern}"), sep="\n")
+PY
+}
+
+wanted=$(grep -ao 'libcublasLt\.so\.[0-9]*' lib/libdeltak_cuda.so | head -n 1)
+for folder in $(cuda_folders); do
+    if [ -e "$folder/$wanted" ]; then
+        cuda_libraries=$folder
+        break
+    fi
+done
+echo "CUDA libraries: ${cuda_libraries:-no $wanted found}"
+export LD_LIBRARY_PATH=$root/lib:${cuda_libraries:-}:${LD_LIBRARY_PATH:-}
+export XDG_CACHE_HOME=$results/cache DELTAK_DATA=$root/data
+nvidia-smi >"$results/nvidia-smi.txt" 2>&1 || true
+./deltak info --device cuda --json >"$results/device.json" 2>"$results/device.log" ||
+    { echo "no GPU: $(tail -n 1 "$results/device.log")"; }
+
+passed=0 skipped=0 failed=0 rows=()
+
+# Runs a command with its log, and counts it: 0 passed, 77 skipped, anything else failed.
+count() {
+    local name=$1 code=0 word
+    shift
+    local began=$SECONDS
+    "$@" >"$results/$name.log" 2>&1 || code=$?
+    case $code in
+    0) word=passed passed=$((passed + 1)) ;;
+    77) word=skipped skipped=$((skipped + 1)) ;;
+    *) word=failed failed=$((failed + 1)) ;;
+    esac
+    rows+=("{\"name\": \"$name\", \"result\": \"$word\", \"seconds\": $((SECONDS - began))}")
+    printf '%-40s %s (%d s)\n' "$name" "$word" $((SECONDS - began))
+}
+
+# --- tests ----------------------------------------------------------------------------------------
+
+run_tests() {
+    for test in tests/test_*; do
+        name=$(basename "$test")
+        count "$name" env DELTAK_TEST_DEVICE=cuda "$test" --gtest_output="json:$results/$name.json"
+    done
+}
+
+run_sanitizers() {
+    if ! command -v compute-sanitizer >/dev/null; then
+        echo "no compute-sanitizer here: skipped"
+        skipped=$((skipped + 1))
+        return
+    fi
+    for tool in memcheck racecheck initcheck synccheck; do
+        for test in tests/test_*; do
+            name=$(basename "$test")
+            count "$tool-$name" env DELTAK_TEST_DEVICE=cuda DELTAK_TEST_SHORT=1 compute-sanitizer \
+                --tool "$tool" --error-exitcode 1 --kernel-regex exclude=kernel_substring=cublas \
+                "$test"
+        done
+    done
+}
+
+# --- the command: agreement with the reference, MNIST, speed --------------------------------------
+
+device() { ./deltak "$@" --device cuda; }
+
+run_command() {
+    for precision in fp32 tf32 bf16 fp16; do
+        count "check-$precision" device check --precision $precision --json
+        count "check-wide-$precision" device check --precision $precision --layers 257,300,129,10 \
+            --batch 200 --json
+        for workload in wide medium narrow mnist; do
+            for optimizer in sgd adamw; do
+                count "bench-$workload-$precision-$optimizer" device bench --workload $workload \
+                    --precision $precision --optimizer $optimizer --json
+            done
+        done
+        if [ -d data/mnist ]; then
+            count "mnist-$precision" device train --data data/mnist --hidden 512,512 --epochs 10 \
+                --seed 1 --precision $precision --out "$results/mnist-$precision.safetensors"
+            count "mnist-$precision-eval" device eval --model "$results/mnist-$precision.safetensors" \
+                --data data/mnist --precision $precision --json
+        fi
+    done
+    if [ -d data/mnist ]; then
+        count mnist-cpu ./deltak train --data data/mnist --hidden 512,512 --epochs 10 --seed 1 \
+            --device cpu --out "$results/mnist-cpu.safetensors"
+        count mnist-cpu-eval ./deltak eval --model "$results/mnist-cpu.safetensors" \
+            --data data/mnist --device cpu --json
+    fi
+}
+
+if [ $sanitize = yes ]; then
+    run_sanitizers
+else
+    run_tests
+    if [ -s "$results/device.json" ]; then run_command; else skipped=$((skipped + 1)); fi
+fi
+
+{
+    echo "{\"commit\": \"$(cat commit)\","
+    if [ -s "$results/device.json" ]; then echo "\"device\": $(cat "$results/device.json"),"; fi
+    echo "\"passed\": $passed, \"skipped\": $skipped, \"failed\": $failed, \"runs\": ["
+    (IFS=$',\n' && printf '%s' "${rows[0]:-}" && printf ',\n%s' "${rows[@]:1}")
+    echo "]}"
+} >"$results/summary.json"
+echo "$passed passed, $failed failed, $skipped skipped; logs in $results"
+[ "$failed" -eq 0 ]
