@@ -60,8 +60,7 @@ inline dk_status open_cuda(dki_backend **backend, const dki_services *services, 
 }
 
 inline std::vector<Backend> backends_of_device() {
-    if (device::is_cpu())
-        return {{"cpu", open_cpu}, {"cpu_other_products", open_cpu_otherwise}};
+    if (device::is_cpu()) return {{"cpu", open_cpu}, {"cpu_other_products", open_cpu_otherwise}};
     return {{"cuda", open_cuda}};
 }
 

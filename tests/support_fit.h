@@ -11,7 +11,7 @@ namespace support {
 
 class Fit : public TempDirectory {
   protected:
-    Context context = context();
+    Context context = open_context();
 };
 
 struct Recorder {

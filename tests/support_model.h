@@ -60,7 +60,7 @@ inline std::string with_description(const Parts &parts, const std::string &descr
 
 class ModelFile : public TempDirectory {
   protected:
-    Context context = context();
+    Context context = open_context();
 
     std::string save(const dk_net *net, const std::string &name = "model") {
         EXPECT_EQ(dk_net_save(net, path(name).c_str()), DK_OK) << dk_error_text();

@@ -27,7 +27,7 @@ using Trainer = std::unique_ptr<dk_trainer, Destroy<&dk_trainer_destroy>>;
 using Session = std::unique_ptr<dk_session, Destroy<&dk_session_destroy>>;
 
 /// A context on the device that is tested; `allocator` must outlive everything made from it.
-inline Context context(int threads = 1, const dk_allocator *allocator = nullptr) {
+inline Context open_context(int threads = 1, const dk_allocator *allocator = nullptr) {
     dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
     options.device = device::name();
     options.threads = threads;

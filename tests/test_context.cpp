@@ -16,7 +16,7 @@ extern "C" {
 
 namespace {
 
-using support::context;
+using support::open_context;
 
 dk_status create(const dk_context_options &options, support::Context *made = nullptr) {
     dk_context *context = reinterpret_cast<dk_context *>(16); // so that NULL is seen to be written
@@ -125,7 +125,7 @@ TEST(Context, RefusesHalfAnAllocator) {
 }
 
 TEST(Context, DescribesItself) {
-    support::Context context = context(2);
+    support::Context context = open_context(2);
     dk_context_info info;
     ASSERT_EQ(dk_context_describe(context.get(), &info), DK_OK);
     for (const char *text : {info.device, info.device_name, info.library, info.kernel, info.vector})
@@ -183,7 +183,7 @@ class StrictAllocator {
 TEST(ContextAllocator, ServesEverythingAndGetsEverythingBack) {
     StrictAllocator allocator;
     {
-        support::Context context = context(2, &allocator.hooks);
+        support::Context context = open_context(2, &allocator.hooks);
         EXPECT_GT(allocator.allocations, 0u);
         size_t before = allocator.live_bytes;
         support::Dataset data = support::synth(context.get(), "synth:spirals", 200);
@@ -220,7 +220,7 @@ TEST(ContextLife, EndsWithTheLastObjectInWhicheverOrderTheyAreDestroyed) {
     std::iota(order.begin(), order.end(), 0);
     do {
         support::Allocator allocator;
-        support::Context context = context(1, allocator.get());
+        support::Context context = open_context(1, allocator.get());
         support::Dataset data = support::synth(context.get(), "synth:spirals", 12);
         auto [rest, part] = support::split(data.get(), 0.5);
         rest.reset();
@@ -260,7 +260,7 @@ TEST(ContextLife, EndsWithTheLastObjectInWhicheverOrderTheyAreDestroyed) {
 }
 
 TEST(ContextLife, WhatDependsOnDestroyedObjectsGoesOnWorking) {
-    support::Context context = context();
+    support::Context context = open_context();
     support::Dataset data = support::synth(context.get(), "synth:spirals", 60);
     auto [train, test] = support::split(data.get(), 0.5);
     support::Net net = support::net_for(data.get(), {8});
@@ -328,7 +328,7 @@ TEST(ContextLog, WritesWholeLinesUpToItsLevelOneThreadAtATime) {
 }
 
 TEST(ContextLog, IsSilentWithoutACallback) {
-    support::Context context = context();
+    support::Context context = open_context();
     dki_log_line(&context->log, DK_LOG_ERROR, "nobody listens");
 }
 

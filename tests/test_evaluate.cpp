@@ -36,7 +36,7 @@ dk_metrics evaluate(const dk_net *net, const dk_dataset *data, int64_t batch = 0
 // ---- classes -----------------------------------------------------------------------------------
 
 TEST(Evaluate, ClassMetricsAreThoseOfThePredictions) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Dataset data = support::synth(context.get(), "synth:spirals", 500, 1, 0, 5);
     const int64_t rows = 500, classes = 5;
     std::vector<int32_t> labels(rows);
@@ -81,7 +81,7 @@ TEST(Evaluate, ClassMetricsAreThoseOfThePredictions) {
 }
 
 TEST(Evaluate, SampleWeightsWeighTheLossAndNotTheAccuracy) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Arrays arrays;
     arrays.features = 1;
     arrays.classes = 2;
@@ -101,7 +101,7 @@ TEST(Evaluate, SampleWeightsWeighTheLossAndNotTheAccuracy) {
 }
 
 TEST(Evaluate, AmongEqualOutputsTheLowerIndexCounts) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Arrays arrays;
     arrays.features = 1;
     arrays.classes = 3;
@@ -152,7 +152,7 @@ void expect_regression(const dk_metrics &metrics, const std::vector<float> &p,
 }
 
 TEST(Evaluate, RegressionMetricsAreInOriginalUnits) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     const size_t rows = 300, outputs = 3;
     support::Arrays arrays;
     arrays.features = 4;
@@ -185,7 +185,7 @@ TEST(Evaluate, RegressionMetricsAreInOriginalUnits) {
 }
 
 TEST(Evaluate, WithProbabilitiesAsTargetsThePredictionsAreProbabilities) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     const size_t rows = 64;
     support::Arrays arrays;
     arrays.features = 2;
@@ -204,7 +204,7 @@ TEST(Evaluate, WithProbabilitiesAsTargetsThePredictionsAreProbabilities) {
 }
 
 TEST(Evaluate, AConstantTargetHasNoR2) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Arrays arrays;
     arrays.features = 1;
     arrays.target_count = 2;
@@ -224,7 +224,7 @@ TEST(Evaluate, AConstantTargetHasNoR2) {
 
 // On small integers all of fp32 is exact, and so is the double sum of their squares.
 TEST(Evaluate, TheBatchSizeChangesNothingWhereFp32IsExact) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Arrays arrays;
     arrays.features = 5;
     arrays.target_count = 1;
@@ -255,7 +255,7 @@ TEST(Evaluate, TheBatchSizeChangesNothingWhereFp32IsExact) {
 // E; relu passes errors on, and the loss changes by at most 2 max|Δz| (its gradient p − y has a
 // 1-norm of at most 2), beside its own rounding, u(4 l + 4 log C + 8) as above.
 TEST(Evaluate, TheBatchSizeChangesTheLossWithinItsBound) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Dataset data = support::synth(context.get(), "synth:spirals", 203);
     support::Net net =
         support::net(context.get(), Description(2, {layer(33, DK_RELU), layer(3, DK_IDENTITY)},
@@ -287,7 +287,7 @@ TEST(Evaluate, TheBatchSizeChangesTheLossWithinItsBound) {
 }
 
 TEST(Evaluate, RefusesWhatDoesNotFit) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Dataset data = support::synth(context.get(), "synth:spirals", 30);
     support::Dataset more = support::synth(context.get(), "synth:spirals", 30, 1, 0, 4);
     support::Net net = support::net_for(data.get(), {4});
@@ -311,7 +311,7 @@ TEST(Evaluate, RefusesWhatDoesNotFit) {
 // ---- prediction --------------------------------------------------------------------------------
 
 TEST(Predict, ADataSetIsPredictedLikeItsRows) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     for (const char *source : {"synth:spirals", "synth:teacher"}) {
         support::Dataset data = support::synth(context.get(), source, 2500); // three batches
         support::Net net = trained(data.get(), {16}, DK_SILU, 1);
@@ -330,7 +330,7 @@ TEST(Predict, ADataSetIsPredictedLikeItsRows) {
 }
 
 TEST(Predict, NamesRowAndColumnOfWhatIsNotFinite) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Net net = support::net(context.get(), Description(3, {layer(2, DK_IDENTITY)}));
     std::vector<float> x(3 * 2000, 1.0f), y(2 * 2000);
     ASSERT_EQ(dk_predict(net.get(), x.data(), 2000, y.data()), DK_OK);
@@ -355,7 +355,7 @@ TEST(Predict, NamesRowAndColumnOfWhatIsNotFinite) {
 
 // Run under ThreadSanitizer as well.
 TEST(Predict, SeveralThreadsMayReadOneNetwork) {
-    support::Context context = support::context(2);
+    support::Context context = support::open_context(2);
     support::Dataset data = support::synth(context.get(), "synth:spirals", 400);
     support::Net net = trained(data.get(), {32, 32}, DK_GELU, 1);
     std::vector<float> x = normal(4 * 2 * 100, 7);

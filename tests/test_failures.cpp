@@ -34,7 +34,7 @@ void fails_cleanly(Allocator &allocator, const char *name, const std::function<d
 class Failures : public support::TempDirectory {
   protected:
     Allocator allocator;
-    support::Context context = support::context(2, allocator.get());
+    support::Context context = support::open_context(2, allocator.get());
     support::Dataset data = support::synth(context.get(), "synth:spirals", 60);
     support::Dataset numbers = support::synth(context.get(), "synth:teacher", 60, 1, 2, 3);
 };

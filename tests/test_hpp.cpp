@@ -12,7 +12,7 @@
 
 namespace {
 
-deltak::context context(int threads = 1) {
+deltak::context cpu(int threads = 1) {
     dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
     options.device = "cpu";
     options.threads = threads;
@@ -47,7 +47,7 @@ TEST(Hpp, AStatusBecomesAnErrorWithItsText) {
         EXPECT_EQ(error.status(), DK_E_ARGUMENT);
         EXPECT_NE(std::string(error.what()).find("abacus"), std::string::npos) << error.what();
     }
-    EXPECT_THROW(deltak::dataset(context(), "builtin:nothing"), deltak::error);
+    EXPECT_THROW(deltak::dataset(cpu(), "builtin:nothing"), deltak::error);
 }
 
 TEST(Hpp, TrainsSavesLoadsAndPredictsInAnyOrderOfDestruction) {
@@ -55,7 +55,7 @@ TEST(Hpp, TrainsSavesLoadsAndPredictsInAnyOrderOfDestruction) {
     std::vector<float> expected;
     std::vector<float> found;
     {
-        deltak::dataset data(context(), "builtin:digits");
+        deltak::dataset data(cpu(), "builtin:digits");
         auto [train, test] = data.split(0.2, 1);
         EXPECT_EQ(train.rows() + test.rows(), data.rows());
         deltak::net net(train, {32}, DK_RELU, 1);
@@ -68,7 +68,7 @@ TEST(Hpp, TrainsSavesLoadsAndPredictsInAnyOrderOfDestruction) {
         EXPECT_EQ(metrics.samples, test.rows());
         EXPECT_EQ(metrics.accuracy * static_cast<double>(test.rows()), right(test, expected));
 
-        const deltak::net loaded(context(), path);
+        const deltak::net loaded(cpu(), path);
         EXPECT_EQ(loaded.width(0), 64);
         EXPECT_EQ(loaded.width(1), 32);
         EXPECT_EQ(loaded.weight(1), net.weight(1));
@@ -83,7 +83,7 @@ TEST(Hpp, TrainsSavesLoadsAndPredictsInAnyOrderOfDestruction) {
 }
 
 TEST(Hpp, ParametersAreSetAndReadByLayer) {
-    const deltak::context context = context();
+    const deltak::context context = cpu();
     std::vector<dk_layer> layers(1, DK_LAYER_INIT);
     layers[0].width = 2;
     layers[0].activation = DK_IDENTITY;
@@ -114,7 +114,7 @@ TEST(Hpp, ParametersAreSetAndReadByLayer) {
 }
 
 TEST(Hpp, ACallbackStopsAndItsExceptionComesThrough) {
-    const deltak::context context = context();
+    const deltak::context context = cpu();
     deltak::dataset data(context, "builtin:digits");
     deltak::net net(data, {8});
     deltak::trainer trainer(net);

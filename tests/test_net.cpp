@@ -23,7 +23,7 @@ Description classifier() {
 // ---- what a new network is ---------------------------------------------------------------------
 
 TEST(Net, ResolvesDefaults) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     Description given(3, {});
     const std::pair<dk_activation, dk_init> expected[] = {
         {DK_IDENTITY, DK_INIT_XAVIER_UNIFORM}, {DK_RELU, DK_INIT_HE_NORMAL},
@@ -62,10 +62,10 @@ TEST(Net, ResolvesDefaults) {
 
 TEST(Net, InitialWeightsAreAFunctionOfTheSeedAlone) {
     Description given(37, {layer(41, DK_RELU), layer(41, DK_RELU), layer(3, DK_IDENTITY)});
-    support::Context one = support::context(1);
+    support::Context one = support::open_context(1);
     std::vector<uint32_t> bits = support::parameter_bits(support::net(one.get(), given).get());
     for (int threads : {2, 3}) {
-        support::Context several = support::context(threads);
+        support::Context several = support::open_context(threads);
         EXPECT_EQ(support::parameter_bits(support::net(several.get(), given).get()), bits)
             << threads;
     }
@@ -88,7 +88,7 @@ TEST(Net, InitialWeightsAreAFunctionOfTheSeedAlone) {
 //     sd(mean) = σ/√N,  sd(m₂) = σ²√((κ₄−1)/N),  sd(m₄) = σ⁴√((κ₈−κ₄²)/N),
 // normal: κ₄ = 3, κ₈ = 105; uniform: κ₄ = 9/5, κ₈ = 9.
 void expect_moments(const dk_layer &given, int64_t inputs, double variance, bool is_normal) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Net net = support::net(context.get(), Description(inputs, {given}));
     std::vector<float> w = support::tensor(net.get(), DK_WEIGHT, 1);
     double n = static_cast<double>(w.size()), sigma = std::sqrt(variance), largest = 0;
@@ -137,7 +137,7 @@ TEST(Net, InitialisersHaveTheirVariances) {
 }
 
 TEST(Net, ConstantInitIsConstant) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     dk_layer given = layer(3, DK_RELU);
     given.init = DK_INIT_CONSTANT;
     given.init_value = -0.1f;
@@ -148,7 +148,7 @@ TEST(Net, ConstantInitIsConstant) {
 // ---- parameters in and out ---------------------------------------------------------------------
 
 TEST(Net, GivesBackTheBitsThatWereSet) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Net net = support::net(context.get(), classifier());
     std::vector<float> w = normal(5 * 4, 1);
     w[0] = -0.0f;
@@ -165,7 +165,7 @@ TEST(Net, GivesBackTheBitsThatWereSet) {
 }
 
 TEST(Net, RefusesTensorsThatItDoesNotHave) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Net net = support::net(context.get(), classifier());
     float values[64] = {};
     auto both = [&](dk_tensor which, size_t k, size_t count, dk_status status, const char *text) {
@@ -189,7 +189,7 @@ TEST(Net, RefusesTensorsThatItDoesNotHave) {
 }
 
 TEST(Net, RefusesNonfiniteParametersAndKeepsTheOldOnes) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Net net = support::net(context.get(), classifier());
     std::vector<uint32_t> before = support::parameter_bits(net.get());
     for (float bad : {NAN_F, INF_F, -INF_F}) {
@@ -202,7 +202,7 @@ TEST(Net, RefusesNonfiniteParametersAndKeepsTheOldOnes) {
 }
 
 TEST(Net, FrozenLayersKeepTheirBitsInTraining) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Dataset data = support::synth(context.get(), "synth:spirals", 60);
     support::Net net = support::net_for(data.get(), {6, 6});
     EXPECT_EQ(dk_net_freeze(net.get(), 0, true), DK_E_ARGUMENT);

@@ -144,7 +144,7 @@ const Rule rules[] = {
 };
 
 TEST(NetValidate, RefusesWhatBreaksARuleAndNamesIt) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     for (const Rule &rule : rules) {
         SCOPED_TRACE(rule.name);
         Description description = classifier();
@@ -165,7 +165,7 @@ TEST(NetValidate, RefusesNull) {
     desc.inputs = 1;
     desc.layer_count = 1; // and layers NULL
     EXPECT_EQ(dk_net_validate(&desc), DK_E_ARGUMENT);
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     Description fine = classifier();
     EXPECT_EQ(dk_net_create(nullptr, context.get(), fine.get()), DK_E_ARGUMENT);
     dk_net *net = nullptr;

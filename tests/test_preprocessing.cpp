@@ -13,7 +13,7 @@ using support::normal;
 // ---- made for a data set -----------------------------------------------------------------------
 
 TEST(NetCreateFor, FollowsFromTheData) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Dataset classes = support::synth(context.get(), "synth:spirals", 50, 1, 0, 4);
     support::Net net = support::net_for(classes.get(), {5, 6}, DK_MISH, 77);
     dk_net_desc desc;
@@ -41,7 +41,7 @@ TEST(NetCreateFor, FollowsFromTheData) {
 }
 
 TEST(NetCreateFor, RefusesWhatItCannotMake) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Dataset data = support::synth(context.get(), "synth:spirals", 50);
     dk_net *net = reinterpret_cast<dk_net *>(16);
     auto status = [&](const dk_dataset *set, const int64_t *hidden, size_t count) {
@@ -68,7 +68,7 @@ TEST(NetCreateFor, RefusesWhatItCannotMake) {
 // ---- preprocessing -----------------------------------------------------------------------------
 
 TEST(NetPreprocessing, StandardisesByMeanAndPopulationDeviation) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Arrays arrays;
     arrays.features = 2;
     arrays.target_count = 2;
@@ -103,7 +103,7 @@ TEST(NetPreprocessing, StandardisesByMeanAndPopulationDeviation) {
 // A column far from 0 and close together, such as seconds since 1970: fp32 can't hold its mean (it
 // is off by up to 64 here, ten times the deviation), so the shift must stay a double all the way.
 TEST(NetPreprocessing, AFarColumnIsCentred) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     std::vector<double> x;
     for (int i = 0; i < 100; ++i) x.push_back(1.7e9 + i % 20);
     std::vector<int32_t> labels(100);
@@ -128,7 +128,7 @@ TEST(NetPreprocessing, AFarColumnIsCentred) {
 }
 
 TEST(NetPreprocessing, DividesImagesBy255) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     const uint8_t pixels[6] = {0, 255, 7, 9, 1, 2};
     const int32_t labels[2] = {1, 0};
     dk_arrays arrays = DK_ARRAYS_INIT;
@@ -153,7 +153,7 @@ TEST(NetPreprocessing, DividesImagesBy255) {
 }
 
 TEST(NetPreprocessing, LeavesTheTargetsOfSigmoidCrossEntropyAlone) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Arrays arrays;
     arrays.features = 1;
     arrays.target_count = 1;
@@ -171,7 +171,7 @@ TEST(NetPreprocessing, LeavesTheTargetsOfSigmoidCrossEntropyAlone) {
 }
 
 TEST(NetPreprocessing, RefusesColumnsOutsideOfFp32AndKeepsWhatItHad) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     const int32_t labels[2] = {0, 1};
     dk_arrays arrays = DK_ARRAYS_INIT;
     arrays.rows = 2;
@@ -201,7 +201,7 @@ TEST(NetPreprocessing, RefusesColumnsOutsideOfFp32AndKeepsWhatItHad) {
 }
 
 TEST(NetPreprocessing, RefusesSetsThatDoNotFit) {
-    support::Context context = support::context();
+    support::Context context = support::open_context();
     support::Dataset data = support::synth(context.get(), "synth:spirals", 50);
     support::Dataset numbers = support::synth(context.get(), "synth:teacher", 50, 1, 2, 3);
     support::Net net = support::net_for(data.get(), {4});

@@ -45,7 +45,8 @@ __global__ void begin_kernel(dki_rule rule, bool decide_follows, dki_mailbox *ma
     state->loss = 0.0;
     state->rate.lr = announced->lr;
     state->inverse_normaliser = announced->inverse_normaliser;
-    state->rate.grad_scale = 1.0f / dki_loss_scale(state);
+    state->delta_scale = dki_loss_scale(state);
+    state->rate.grad_scale = 1.0f / state->delta_scale;
     state->skip = 0;
     if (!decide_follows) count_update(state, rule);
 }

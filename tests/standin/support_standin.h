@@ -81,6 +81,18 @@ class GpuTest : public Test {
         EXPECT_EQ(dki_gpu_event_create(gpu, timing, &made), DK_OK) << dk_error_text();
         return made;
     }
+
+    dki_algorithm algorithm(const dki_product &product, int id) {
+        dki_algorithm list[algorithms];
+        int count = 0;
+        EXPECT_EQ(dki_gpu_algorithms(gpu, &product, list, algorithms, &count), DK_OK);
+        EXPECT_GE(count, id);
+        return list[id - 1];
+    }
+
+    void free_all(const std::vector<void *> &memory) {
+        for (void *p : memory) dki_gpu_free(gpu, p);
+    }
 };
 
 } // namespace standin

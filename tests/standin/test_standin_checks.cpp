@@ -1,0 +1,145 @@
+// The stand-in's product library: that it sees a wrong description, wrong memory, a workspace that two
+// streams share; and that its algorithms are told apart.
+#include "support_standin.h"
+
+#include <cstring>
+
+namespace standin {
+namespace {
+
+/// A right product of 8 × 8 × 8 floats, to be spoilt.
+class SpoiltTest : public GpuTest {
+  protected:
+    dki_product product;
+    dki_operands operands = {};
+    dki_algorithm chosen = {};
+    void SetUp() override {
+        GpuTest::SetUp();
+        memset(&product, 0, sizeof product);
+        product.m = product.n = product.k = product.lda = product.ldb = product.ldd = 8;
+        product.alignment = 256, product.workspace = 512;
+        operands = {device(256), device(256), device(256), nullptr, nullptr, device(512)};
+        chosen = algorithm(product, 3);
+    }
+    void TearDown() override {
+        free_all({const_cast<void *>(operands.a), const_cast<void *>(operands.b), operands.d,
+                  operands.workspace});
+        GpuTest::TearDown();
+    }
+    dk_status multiply_with(const dki_product &p, const dki_operands &o) {
+        return dki_gpu_multiply(gpu, one, &p, &chosen, &o);
+    }
+};
+
+TEST_F(SpoiltTest, WrongDescriptionsAreReported) {
+    const std::vector<std::pair<const char *, std::function<void(dki_product &)>>> wrong = {
+        {"below 1", [](dki_product &p) { p.k = 0; }},
+        {"lda", [](dki_product &p) { p.lda = 7; }},
+        {"ldb", [](dki_product &p) { p.ldb = 7; }},
+        {"ldd", [](dki_product &p) { p.ldd = 7; }},
+        {"A doesn't lie", [](dki_product &p) { p.lda = 9; }},
+        {"D doesn't lie", [](dki_product &p) { p.ldd = 9; }},
+        {"ld_aux", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_DRELU, p.ld_aux = 100; }},
+        {"ld_aux", [](dki_product &p) { p.ld_aux = 128; }},
+        {"bias doesn't", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_BIAS; }},
+        {"unknown epilogue", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_COUNT; }},
+        {"unknown type", [](dki_product &p) { p.type = 3; }},
+        {"D's type", [](dki_product &p) { p.type_d = DKI_ELEMENT_F16; }},
+        {"tf32", [](dki_product &p) { p.type = p.type_d = DKI_ELEMENT_F16, p.tf32 = 1; }},
+        {"alignment", [](dki_product &p) { p.alignment = 24; }},
+        {"not an algorithm", [](dki_product &p) { p.workspace = 128; }},
+    };
+    for (const auto &entry : wrong) {
+        dki_product spoilt = product;
+        entry.second(spoilt);
+        EXPECT_EQ(multiply_with(spoilt, operands), DK_E_DEVICE);
+        EXPECT_TRUE(reported(entry.first));
+    }
+}
+
+TEST_F(SpoiltTest, WrongMemoryIsReported) {
+    const std::vector<std::pair<const char *, std::function<void(dki_operands &)>>> wrong = {
+        {"A isn't aligned as claimed",
+         [](dki_operands &o) { o.a = static_cast<const char *>(o.workspace) + 4; }},
+        {"A doesn't lie", [](dki_operands &o) { o.a = nullptr; }},
+        {"B doesn't lie", [&](dki_operands &o) { o.b = &product; }},
+        {"D overlaps A", [](dki_operands &o) { o.d = const_cast<void *>(o.a); }},
+        {"workspace doesn't lie", [](dki_operands &o) { o.workspace = o.d; }},
+        {"a bias that", [](dki_operands &o) { o.bias = o.d; }},
+        {"an aux that", [](dki_operands &o) { o.aux = o.d; }},
+    };
+    for (const auto &entry : wrong) {
+        dki_operands spoilt = operands;
+        entry.second(spoilt);
+        dki_product p = product;
+        // A at an odd place of a larger allocation: the workspace's, which then is another.
+        void *other = nullptr;
+        if (std::string(entry.first).find("aligned") != std::string::npos)
+            spoilt.workspace = other = device(512);
+        EXPECT_EQ(multiply_with(p, spoilt), DK_E_DEVICE);
+        EXPECT_TRUE(reported(entry.first));
+        dki_gpu_free(gpu, other);
+    }
+}
+
+TEST_F(SpoiltTest, AWorkspaceSharedByTwoStreamsIsReported) {
+    void *d = device(256), *workspace = device(512);
+    for (bool shared : {false, true}) {
+        size_t reports = 0;
+        for (uint64_t seed = 0; seed < 20; ++seed) {
+            set_schedule(seed);
+            dki_operands other = operands;
+            other.d = d;
+            if (!shared) other.workspace = workspace;
+            ASSERT_EQ(dki_gpu_multiply(gpu, one, &product, &chosen, &operands), DK_OK);
+            ASSERT_EQ(dki_gpu_multiply(gpu, two, &product, &chosen, &other), DK_OK);
+            ASSERT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
+            ASSERT_EQ(dki_gpu_stream_sync(gpu, two), DK_OK);
+            reports += take_reports().size();
+        }
+        EXPECT_EQ(reports > 0, shared);
+    }
+    free_all({d, workspace});
+}
+
+TEST_F(SpoiltTest, AlgorithmsAreThoseTheLibraryKnows) {
+    dki_algorithm list[algorithms + 1];
+    int count = -1;
+    const auto ask = [&](int capacity) {
+        EXPECT_EQ(dki_gpu_algorithms(gpu, &product, list, capacity, &count), DK_OK);
+        return count;
+    };
+    EXPECT_EQ(ask(4), 3);
+    EXPECT_EQ(list[2].workspace, 512);
+    EXPECT_EQ(ask(2), 2);
+    EXPECT_TRUE(dki_gpu_algorithm_valid(gpu, &product, &chosen));
+    set_algorithms([](const dki_product &) { return 0; });
+    EXPECT_EQ(ask(4), 0);
+    EXPECT_FALSE(dki_gpu_algorithm_valid(gpu, &product, &chosen));
+    set_algorithms([](const dki_product &) { return 3; });
+    dki_algorithm foreign = chosen;
+    foreign.data[1] ^= 1;
+    EXPECT_FALSE(dki_gpu_algorithm_valid(gpu, &product, &foreign));
+    product.workspace = 0;
+    EXPECT_EQ(ask(4), 2) << "the third needs a workspace";
+    EXPECT_FALSE(dki_gpu_algorithm_valid(gpu, &product, &chosen));
+}
+
+TEST_F(SpoiltTest, TimesDependOnTheAlgorithm) {
+    dki_event first = event(true), last = event(true);
+    for (const auto &[id, expected] : {std::pair(1, 1.0), std::pair(2, 0.5), std::pair(3, 2.0)}) {
+        const dki_algorithm timed = algorithm(product, id);
+        double ms = 0;
+        ASSERT_EQ(dki_gpu_event_record(gpu, first, one), DK_OK);
+        ASSERT_EQ(dki_gpu_multiply(gpu, one, &product, &timed, &operands), DK_OK);
+        ASSERT_EQ(dki_gpu_event_record(gpu, last, one), DK_OK);
+        ASSERT_EQ(dki_gpu_event_sync(gpu, last), DK_OK);
+        ASSERT_EQ(dki_gpu_event_elapsed(gpu, first, last, &ms), DK_OK);
+        EXPECT_EQ(ms, expected);
+    }
+    dki_gpu_event_destroy(gpu, first);
+    dki_gpu_event_destroy(gpu, last);
+}
+
+} // namespace
+} // namespace standin
