@@ -5,6 +5,10 @@
 #   make test    builds and runs every test    make clean    removes build/
 #   make deps    installs what is missing (Debian; the others call it)
 #
+#   make gpu-bundle    packs tests and benchmarks for a GPU machine without a toolchain: build/gpu-bundle
+#   make gpu-test      the device tests on this machine's GPU (skipped without one)
+#   make gpu-sanitize  the same under compute-sanitizer: memcheck, racecheck, initcheck, synccheck
+#
 # JOBS=N sets the number of compilers and tests at a time, CMAKE_FLAGS=… goes to cmake.
 
 MAKEFLAGS += --no-print-directory
@@ -12,10 +16,11 @@ JOBS ?= $(shell nproc)
 CMAKE_FLAGS ?=
 BUILD := build/release
 DEMO := build/demo
+BUNDLE := build/gpu-bundle
 DELTAK := $(BUILD)/deltak
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp' '*.cu' '*.cuh')
 
-.PHONY: all deps demo test bench format check-format clean
+.PHONY: all deps demo test bench gpu-bundle gpu-test gpu-sanitize format check-format clean
 
 all: deps
 	cmake --preset release $(CMAKE_FLAGS)
@@ -42,10 +47,28 @@ bench: all
 	$(DELTAK) bench --device cpu --workload mnist
 	$(DELTAK) bench --device cpu --workload mnist --optimizer adamw
 
+gpu-bundle: all
+	scripts/gpu-bundle.sh $(BUILD) $(BUNDLE)
+
+gpu-test: all
+	ctest --test-dir $(BUILD) --output-on-failure -L gpu
+
+gpu-sanitize: gpu-bundle
+	$(BUNDLE)/run.sh --sanitize $(BUNDLE)/sanitizers
+
 format:
 	@clang-format -i $(SOURCES)
 
-check-format:
+check-gpu-bundle: all
+	scripts/gpu-bundle.sh $(BUILD) $(BUNDLE)
+
+gpu-test: all
+	ctest --test-dir $(BUILD) --output-on-failure -L gpu
+
+gpu-sanitize: gpu-bundle
+	$(BUNDLE)/run.sh --sanitize $(BUNDLE)/sanitizers
+
+format:
 	@clang-format --dry-run -Werror $(SOURCES)
 
 clean:

@@ -1,5 +1,6 @@
 // The device that the device tests run on: $DELTAK_TEST_DEVICE, else the CPU. The same programs run
-// on the CPU, on a GPU, and (linked with the stand-in for one) on a GPU that isn't there.
+// on the CPU, on a GPU, and (linked with the stand-in for one) on a GPU that isn't there. A test whose
+// name ends in OnTheCpu is about the CPU backend alone.
 #ifndef DELTAK_TESTS_DEVICE_H
 #define DELTAK_TESTS_DEVICE_H
 
@@ -18,8 +19,5 @@ inline bool is_cpu() {
 }
 
 } // namespace device
-
-#define DELTAK_CPU_ONLY(why)                                                                       \
-    if (!device::is_cpu()) GTEST_SKIP() << "on the CPU alone: " << (why)
 
 #endif

@@ -378,7 +378,8 @@ TEST_P(Operations, BackwardParamsIsExactOnIntegersAndBoundedOnRandomNumbers) {
 }
 
 // A NaN or Inf anywhere in dW latches the step it came from, once; a finite dW never does.
-TEST_P(Operations, BackwardParamsLatchesTheFirstStepThatIsNotFinite) {
+// (Elsewhere the update looks through its gradients.)
+TEST_P(Operations, BackwardParamsLatchesTheFirstStepThatIsNotFiniteOnTheCpu) {
     const Size size = {5, 37, 300};
     const Floats delta = random.normal(size.rows * size.width),
                  a = random.normal(size.rows * size.inputs),

@@ -613,14 +613,16 @@ DK_API dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, dou
 /** The steps taken so far, skipped ones included. */
 DK_API int64_t dk_trainer_steps(const dk_trainer *trainer);
 
-/** What fit reports to its callback: after every step, and once more at the end of each epoch. */
+/** What fit reports to its callback: after every step (a GPU takes several of a small network at
+ *  once), and once more at the end of each epoch. */
 typedef struct dk_progress {
     int64_t epoch;             /**< from 1 */
     int64_t epochs;            /**< as asked for */
     int64_t step;              /**< steps taken in this fit */
     int64_t steps;             /**< steps of the whole fit */
     bool epoch_end;            /**< the epoch's last call: the validation fields are set */
-    double loss;               /**< mean training loss of this epoch so far */
+    double loss;               /**< mean training loss of this epoch so far; a GPU's is some steps
+                                    behind until epoch_end, and NaN before the first is known */
     double learning_rate;      /**< of the last step */
     double samples_per_second; /**< of this epoch so far */
     double seconds;            /**< since fit began */
@@ -631,7 +633,7 @@ typedef struct dk_progress {
     bool best;                 /**< the best validation loss so far */
 } dk_progress;
 
-/** Return 0 to go on; anything else stops after this step, and dk_trainer_fit returns DK_E_STOPPED
+/** Return 0 to go on; anything else stops after this step (on a GPU: after those queued with it), and dk_trainer_fit returns DK_E_STOPPED
  *  with the network as trained so far. Called on the thread that called dk_trainer_fit. */
 typedef int (*dk_progress_fn)(void *user, const dk_progress *progress);
 

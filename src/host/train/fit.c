@@ -58,6 +58,7 @@ static dk_status train_epoch(fit_run *fit, int64_t epoch) {
     fit->progress.epoch = epoch;
     fit->progress.epoch_end = false;
     fit->progress.best = false;
+    fit->progress.loss = NAN;     /* until a step has been reported */
     fit->result.valid_loss = NAN; /* of the network as it is: that one is about to change */
     trainer->loss_sum = 0.0;
     trainer->loss_weight = 0.0;
@@ -215,6 +216,11 @@ dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_
                    .began = now()};
     dk_status status = start(&fit, train, valid);
     if (!status) status = run_epochs(&fit);
+    /* What a callback stopped goes on behind it, on a GPU. */
+    if (status == DK_E_STOPPED) {
+        dk_status late = collect(&fit, true);
+        if (late) status = late;
+    }
     if (status == DK_E_NONFINITE && fit.progress.epoch) status = diagnose(&fit);
     /* A schedule that was laid over this fit ends with it. */
     if (trainer->options.total_steps == 0) trainer->total_steps = 0;

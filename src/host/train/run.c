@@ -22,7 +22,7 @@ static dki_targets targets_at(const step_body *body, int64_t first) {
 
 /* Rows in device memory serve as a[0] where the storage type lets them. */
 static dk_status load_device(dk_session *session, const float *x, int64_t rows) {
-    session->input_elsewhere = !session->tensors.features;
+    session->input_elsewhere = dki_session_takes_in_place(session);
     if (!session->input_elsewhere) return dki_rows_gather(session, x, rows);
     session->tensors.a[0].data = (void *)(uintptr_t)x; /* only read */
     return DK_OK;
@@ -117,7 +117,7 @@ dk_status dki_run_steps(dk_trainer *trainer, const dki_steps *work, dki_captured
     dk_status status = run(&body, captured);
     session->tensors.a[0].data = input;
     /* What is played from a recording leaves no trace on the host by itself. */
-    session->input_elsewhere = work->device && !session->tensors.features;
+    session->input_elsewhere = work->device && dki_session_takes_in_place(session);
     session->rows = (work->rows - 1) % session->shape.max_batch + 1;
     session->backward_done = true;
     trainer->broken = status != DK_OK;

@@ -98,19 +98,13 @@ static void take_regions(walker *walk, const dki_session_shape *shape, dki_tenso
     bytes->slots = walk->used - before;
 }
 
-/* Whether the host's rows can be copied into a[0] as they are. */
-static bool takes_plain_rows(const blueprint *print) {
-    return print->backend->element == DKI_ELEMENT_F32 &&
-           print->shape->inputs % print->backend->ld_multiple == 0;
-}
-
 static void take_staging(walker *walk, const blueprint *print, dki_tensors *tensors) {
     const dki_session_shape *shape = print->shape;
     size_t rows = (size_t)shape->max_batch, outputs = (size_t)width_of(shape, shape->layer_count);
     size_t targets = 0, features = 0;
     if (!dki_mul(rows, outputs, &targets) || !dki_mul(rows, (size_t)shape->inputs, &features))
         walk->overflow = true;
-    tensors->features = takes_plain_rows(print) ? NULL : take(walk, features, sizeof(float));
+    tensors->features = print->backend->host_memory ? NULL : take(walk, features, sizeof(float));
     tensors->labels = take(walk, rows, sizeof(int32_t));
     tensors->targets = take(walk, targets, sizeof(float));
     tensors->weights = take(walk, rows, sizeof(float));

@@ -24,8 +24,8 @@ typedef struct dki_tensors {
     void **aux;        /* [L + 1]; what forward leaves for g′ of layer k, or NULL */
     float *gradients;  /* the layout's offsets */
     float *slots[2];   /* the same; or NULL */
-    float
-        *features; /* [max_batch, n_0]: rows on their way into a[0], where that isn't plain fp32 */
+    float *features; /* [max_batch, n_0]: rows on their way into a[0], through the gather operation,
+                        which looks for NaN; NULL where the device has the host's memory */
     int32_t *labels; /* [max_batch] */
     float *targets;  /* [max_batch, n_L] */
     float *weights;  /* [max_batch] */
@@ -66,6 +66,12 @@ dk_status dki_session_open(dk_session **session, const dk_net *net, int64_t max_
 /** Whether a caller may run so many rows: not in a trainer's session (DK_E_STATE), which carries its
  *  step state, and at most max_batch (DK_E_SHAPE). */
 dk_status dki_session_require(const dk_session *session, int64_t rows);
+
+/** Whether dense rows of floats in device memory can serve as a[0] where they lie. */
+static inline bool dki_session_takes_in_place(const dk_session *session) {
+    const dki_backend *backend = session->net->context->backend;
+    return backend->element == DKI_ELEMENT_F32 && session->shape.inputs % backend->ld_multiple == 0;
+}
 
 /** The first `rows` rows of a tensor. */
 static inline dki_matrix dki_rows(dki_matrix matrix, int64_t rows) {
