@@ -54,7 +54,7 @@ if [ -f "$data/mnist/train-images-idx3-ubyte.gz" ]; then
     mkdir -p "$out/data/mnist"
     # head closes the pipe early; gzip's complaint about that is no failure.
     set +o pipefail
-    for part in "train 12000" "t10k 2000"; do
+    for part in "train 8000" "t10k 2000"; do
         read -r name rows <<<"$part"
         idx_head "$data/mnist/$name-images-idx3-ubyte.gz" "$rows" 784 16 \
             "$out/data/mnist/$name-images-idx3-ubyte.gz"

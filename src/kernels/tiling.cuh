@@ -12,6 +12,14 @@ enum {
     DKI_IN_FLIGHT = 4  /* packs that a thread loads at a time */
 };
 
+/** Blocks that a multiprocessor has room for at a time, for the kernels with most in registers: three
+ *  leave a thread 80 of them. From sm_100 on ptxas wants more and would spill. */
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1000
+#define DKI_RESIDENT_BLOCKS 2
+#else
+#define DKI_RESIDENT_BLOCKS 3
+#endif
+
 /** About as many blocks as a large GPU holds at a time, twice over: where there would be more, threads
  *  take further rows instead, and keep what they know of their columns. */
 static const int64_t dki_most_blocks = 1024;

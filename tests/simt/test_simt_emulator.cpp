@@ -280,7 +280,8 @@ __global__ void outsider_kernel() {
 }
 
 TEST_P(Emulator, ReportsALaneOutsideItsOwnMask) {
-    expect_report(DK_LAUNCH(outsider_kernel, 1, 32, nullptr), {"thread (0,0,0)"}, {0});
+    expect_report(DK_LAUNCH(outsider_kernel, 1, 32, nullptr),
+                  {"thread (0,0,0)", "mask without its lane"}, {0});
 }
 
 __global__ void misaligned_kernel(std::size_t offset) {
