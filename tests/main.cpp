@@ -24,11 +24,10 @@ static dk_status find_device() {
 
 int main(int argc, char **argv) {
     ::testing::InitGoogleTest(&argc, argv);
-    if (!device::is_cpu()) {
-        const std::string filter = GTEST_FLAG_GET(filter);
-        const bool excludes = filter.find('-') != std::string::npos;
-        GTEST_FLAG_SET(filter, filter + (excludes ? ":" : "-") + "*OnTheCpu*");
-    }
+    const std::string filter = GTEST_FLAG_GET(filter);
+    const bool excludes = filter.find('-') != std::string::npos;
+    GTEST_FLAG_SET(filter, filter + (excludes ? ":" : "-") +
+                               (device::is_cpu() ? "*OnAGpu*" : "*OnTheCpu*"));
     if (!device::is_cpu() && !GTEST_FLAG_GET(list_tests)) {
         const dk_status status = find_device();
         if (status != DK_OK) return status == DK_E_DEVICE ? 77 : 1;

@@ -18,10 +18,14 @@ using operations::Random;
 
 class Context {
   public:
-    explicit Context(int threads = 2) {
+    explicit Context(int threads = 2, dk_precision precision = DK_FP32,
+                     const char *device = device::name(), const dk_allocator *allocator = nullptr) {
         dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
-        options.device = device::name();
+        options.device = device;
+        options.no_plan_cache = true;
         options.threads = threads;
+        options.precision = precision;
+        if (allocator) options.allocator = *allocator;
         EXPECT_EQ(DK_OK, dk_context_create(&context_, &options)) << dk_error_text();
     }
     ~Context() { dk_context_destroy(context_); }
@@ -269,11 +273,11 @@ inline RefNet reference_of(const Net &net, const Batch &batch, uint64_t seed = 0
 /// Values and error bounds of everything in one forward and backward pass.
 class Reference {
   public:
-    explicit Reference(RefNet net, const Doubles *dl_da = nullptr)
+    explicit Reference(RefNet net, const Doubles *dl_da = nullptr,
+                       dki_ref_precision precision = DKI_REF_FP32)
         : net_(std::move(net)), pass_(net_), bounds_(net_) {
         const dki_ref_net view = net_.view();
         const dki_ref_batch batch = net_.batch();
-        const dki_ref_precision precision = DKI_REF_FP32;
         const double *given = dl_da ? dl_da->data() : nullptr;
         dki_ref_forward(&view, &batch, &pass_.t);
         if (given)

@@ -30,6 +30,7 @@ using Session = std::unique_ptr<dk_session, Destroy<&dk_session_destroy>>;
 inline Context open_context(int threads = 1, const dk_allocator *allocator = nullptr) {
     dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
     options.device = device::name();
+    options.no_plan_cache = true; // nothing of a test's in the user's folders
     options.threads = threads;
     if (allocator) options.allocator = *allocator;
     dk_context *context = nullptr;

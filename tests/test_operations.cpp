@@ -464,15 +464,15 @@ TEST_P(Operations, MemoryIsAlignedZeroedAndCopiedExactly) {
               device.ops->alloc(device.backend, DKI_MEMORY_DEVICE, SIZE_MAX - 64, &memory));
 }
 
-// A body runs as often as run is called, with the status it returns.
-TEST_P(Operations, RunCallsTheBodyEveryTime) {
+// A body runs as often as run is called, with the status it returns. (A host counter doesn't replay on
+// a device.)
+TEST_P(Operations, RunCallsTheBodyEveryTimeOnTheCpu) {
     dki_recording *recording = nullptr;
     int calls = 0;
     const dki_body body = [](void *argument) {
         ++*static_cast<int *>(argument);
         return DK_OK;
     };
-    if (!device.backend->host_memory) GTEST_SKIP() << "a host counter doesn't replay on a device";
     for (int i = 1; i <= 3; ++i) {
         EXPECT_EQ(DK_OK, device.ops->run(device.backend, &recording, body, &calls));
         EXPECT_EQ(i, calls);

@@ -179,6 +179,17 @@ static dk_status run(dki_check *c) {
     return compare_updates(c);
 }
 
+/* What is checked is the arithmetic, not the search for a scale: one that hardly overflows, so that
+ * the update is applied. */
+static dk_status settle_loss_scale(const dki_check *c) {
+    const float scale = 256.0f;
+    dki_backend *backend = c->net->context->backend;
+    if (!backend->loss_scaling) return DK_OK;
+    return backend->ops->upload(backend, DKI_LANE_MAIN,
+                                &c->trainer->session->tensors.state->loss_scale, &scale,
+                                sizeof scale);
+}
+
 static dk_status open_check(dki_check *c, dk_context *context, const dk_net_desc *desc,
                             const dk_train_options *options) {
     dk_train_options kept;
@@ -193,6 +204,7 @@ static dk_status open_check(dki_check *c, dk_context *context, const dk_net_desc
     c->precision = dki_ref_precision_of(context->precision);
     c->outputs = dki_net_outputs(c->net);
     DKI_TRY(randomise_biases(c));
+    DKI_TRY(settle_loss_scale(c));
     return prepare(c);
 }
 
