@@ -39,7 +39,8 @@ Result run(const Forward &f, uint64_t order) {
     Matrix z(f.type, f.size.rows, f.size.cols, f.place, f.product);
     Matrix a(f.type, f.size.rows, f.size.cols, other);
     Matrix in_place(f.type, f.size.rows, f.size.cols, f.place, f.product);
-    Array<float> b(f.b, static_cast<size_t>(f.place.offset));
+    /* a bias may begin anywhere, whatever the matrices do */
+    Array<float> b(f.b, static_cast<size_t>((f.place.offset + f.size.rows) % 4));
     Array<dki_step_state> state({f.state});
     dki_linear_forward op{};
     if (f.keep_z) op.z = z.view();
@@ -186,6 +187,10 @@ TEST(ActivationKernel, TakesMoreRowsThanTheGridHasThreads) {
     const Forward f(random, DKI_ELEMENT_F32, {4 * 8192 + 8191, 65}, places[0],
                     nonlinearity(DK_RELU), true, true);
     expect_formula(f, run(f, 0));
+    // The same for 128-bit accesses, of which 16,384 rows are in hand at a time.
+    const Forward packed(random, DKI_ELEMENT_F32, {4 * 16384 + 77, 64}, places[0],
+                         nonlinearity(DK_RELU), false, true);
+    expect_formula(packed, run(packed, 0));
 }
 
 TEST(ActivationKernel, OfNothingDoesNothing) {

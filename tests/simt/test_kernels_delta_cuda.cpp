@@ -28,7 +28,9 @@ struct Result {
 
 Result run(const Backward &f, uint64_t order) {
     simt::set_order(order);
-    const Place other = {f.place.padding ? f.place.padding + 8 : 0, f.place.offset};
+    /* z or a lies where it likes, aligned or not, whatever Δ does */
+    const Place other = {f.place.padding ? f.place.padding + 8 : 0,
+                         (f.place.offset + f.size.rows) % 4};
     Matrix delta(f.type, f.size.rows, f.size.cols, f.place, f.product);
     Matrix saved(f.type, f.size.rows, f.size.cols, other, f.saved);
     Matrix partial(DKI_ELEMENT_F32, dki_sum_tiles(f.size.rows), f.size.cols, {0, f.place.offset});
