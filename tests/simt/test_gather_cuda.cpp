@@ -173,72 +173,72 @@ TYPED_TEST(GatherKernel, PackedRows) {
 
 // More rows, and more columns, than the largest grid takes in one turn.
 TEST(GatherKernels, TheGridGoesRound) {
-    const int64_t rows = int64_t{8192} * 256 + 300, cols = int64_t{8192} * 32 * 4 + 9;
+    const int64_t rows = int64_t{8192} * 256 + 300, cols = int64_t{8192} * 256 * 4 + 9;
     expect_bits<uint8_t>(
         {DKI_ELEMENT_F32, {rows, 1}, {0, 0}, rows + 9, {1, 1}, 0, true, false, true});
-    expect_bits<float>({DKI_ELEMENT_F32, {2, cols}, {0, 0}, 10, {cols, 1}, 0, true, true, false});
+    expect_bits<uint8_t>({DKI_ELEMENT_F32, {2, cols}, {0, 0}, 3, {cols, 1}, 0, true, true, false});
 }
 
-// Labels, weights and targets of the same rows; targets in double, as on the CPU.
+namespace {
+
+/// Labels, weights and targets of the rows of one batch.
+void expect_answers(const Size &size, int64_t target_cols, bool standardise) {
+    const Case c = {
+        DKI_ELEMENT_BF16, size, {0, 0}, size.rows + 9, {size.cols, 1}, 0, true, true, true};
+    Gather<float> gather(c);
+    Random random(7);
+    const Floats targets = random.normal(DKI_ELEMENT_F32, c.source_rows * target_cols);
+    const Floats weights = random.normal(DKI_ELEMENT_F32, c.source_rows);
+    const Floats scale = random.normal(DKI_ELEMENT_F32, target_cols);
+    Doubles shift(scale.begin(), scale.end());
+    for (double &s : shift) s *= 1.0 / 3.0;
+    std::vector<int32_t> labels;
+    for (int64_t i = 0; i < c.source_rows; ++i) labels.push_back(static_cast<int32_t>(random()));
+    const size_t rows = static_cast<size_t>(size.rows);
+    const size_t wide = static_cast<size_t>(target_cols);
+    Array<int32_t> labels_out = Array<int32_t>::of(rows);
+    Array<float> weights_out = Array<float>::of(rows);
+    Array<float> targets_out = Array<float>::of(rows * wide);
+    gather.op.labels_in = labels.data();
+    gather.op.labels = labels_out.data();
+    gather.op.weights_in = weights.data();
+    gather.op.weights = weights_out.data();
+    gather.op.targets_in = targets.data();
+    gather.op.targets = targets_out.data();
+    gather.op.target_cols = target_cols;
+    if (standardise) {
+        gather.op.target_shift = shift.data();
+        gather.op.target_scale = scale.data();
+    }
+    ASSERT_EQ(0, gather.run());
+    std::vector<int32_t> expected_labels;
+    Floats expected_weights, expected_targets;
+    for (int64_t i = 0; i < size.rows; ++i) {
+        const size_t from = static_cast<size_t>(gather.from(i));
+        expected_labels.push_back(labels[from]);
+        expected_weights.push_back(weights[from]);
+        for (size_t j = 0; j < wide; ++j) {
+            const float y = targets[from * wide + j];
+            const double difference = static_cast<double>(y) - shift[j];
+            expected_targets.push_back(
+                standardise ? static_cast<float>(difference * static_cast<double>(scale[j])) : y);
+        }
+    }
+    EXPECT_EQ(expected_labels, labels_out.read());
+    expect_same(weights_out.read(), expected_weights, "weights");
+    expect_same(targets_out.read(), expected_targets, "targets");
+}
+
+} // namespace
+
+// Labels, weights and targets of the same rows; targets in double, as on the CPU; more rows, too, than
+// the grid takes at a time.
 TEST(GatherKernels, BringsTheAnswersOfTheSameRows) {
     for (const Size &size : sizes)
         for (const int64_t target_cols : {1, 3, 33, 700})
-            for (const bool standardise : {false, true}) {
-                const Case c = {DKI_ELEMENT_BF16,
-                                size,
-                                {0, 0},
-                                size.rows + 9,
-                                {size.cols, 1},
-                                0,
-                                true,
-                                true,
-                                true};
-                Gather<float> gather(c);
-                Random random(7);
-                const Floats targets = random.normal(DKI_ELEMENT_F32, c.source_rows * target_cols);
-                const Floats weights = random.normal(DKI_ELEMENT_F32, c.source_rows);
-                const Floats scale = random.normal(DKI_ELEMENT_F32, target_cols);
-                Doubles shift(scale.begin(), scale.end());
-                for (double &s : shift) s *= 1.0 / 3.0;
-                std::vector<int32_t> labels;
-                for (int64_t i = 0; i < c.source_rows; ++i)
-                    labels.push_back(static_cast<int32_t>(random()));
-                const size_t rows = static_cast<size_t>(size.rows);
-                const size_t wide = static_cast<size_t>(target_cols);
-                Array<int32_t> labels_out = Array<int32_t>::of(rows);
-                Array<float> weights_out = Array<float>::of(rows);
-                Array<float> targets_out = Array<float>::of(rows * wide);
-                gather.op.labels_in = labels.data();
-                gather.op.labels = labels_out.data();
-                gather.op.weights_in = weights.data();
-                gather.op.weights = weights_out.data();
-                gather.op.targets_in = targets.data();
-                gather.op.targets = targets_out.data();
-                gather.op.target_cols = target_cols;
-                if (standardise) {
-                    gather.op.target_shift = shift.data();
-                    gather.op.target_scale = scale.data();
-                }
-                ASSERT_EQ(0, gather.run());
-                std::vector<int32_t> expected_labels;
-                Floats expected_weights, expected_targets;
-                for (int64_t i = 0; i < size.rows; ++i) {
-                    const size_t from = static_cast<size_t>(gather.from(i));
-                    expected_labels.push_back(labels[from]);
-                    expected_weights.push_back(weights[from]);
-                    for (size_t j = 0; j < wide; ++j) {
-                        const float y = targets[from * wide + j];
-                        const double difference = static_cast<double>(y) - shift[j];
-                        expected_targets.push_back(
-                            standardise
-                                ? static_cast<float>(difference * static_cast<double>(scale[j]))
-                                : y);
-                    }
-                }
-                EXPECT_EQ(expected_labels, labels_out.read());
-                expect_same(weights_out.read(), expected_weights, "weights");
-                expect_same(targets_out.read(), expected_targets, "targets");
-            }
+            for (const bool standardise : {false, true})
+                expect_answers(size, target_cols, standardise);
+    expect_answers({int64_t{8192} * 256 + 300, 1}, 1, false);
 }
 
 /// The tick that is latched when the source's element (row, col) of 20×13 is `bad`, and rows 5 … 14

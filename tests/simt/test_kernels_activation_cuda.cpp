@@ -138,9 +138,10 @@ TEST(ActivationKernel, KeepsZerosInfinitiesAndNaN) {
     const Floats special = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, 60000.0f, -60000.0f, 1e-7f};
     for (dk_activation kind : activations())
         for (dki_element type : elements)
-            for (int variant = 0; variant < 4; ++variant) {
-                Forward f(random, type, {3, 41}, places[0], nonlinearity(kind), variant & 1,
-                          variant & 2);
+            for (int variant = 0; variant < 8; ++variant) {
+                /* rows of elements, and of whole packs */
+                Forward f(random, type, {3, variant & 4 ? 40 : 41}, places[0], nonlinearity(kind),
+                          variant & 1, variant & 2);
                 for (size_t i = 0; i < f.product.size(); ++i)
                     f.product[i] = stored(f, special[random() % special.size()]);
                 std::fill(f.b.begin(), f.b.end(), -0.0f);
