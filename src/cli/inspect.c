@@ -187,7 +187,7 @@ static dk_status show(const dk_net *net, bool json) {
 int cli_inspect(int argc, char **argv) {
     inspect_choices choices = {0};
     cli_parse(&argp, argc, argv, &choices);
-    const cli_device device = {"cpu", 0, DK_FP32};
+    const cli_device device = {.device = "cpu", .precision = DK_FP32};
     dk_context *context = NULL;
     dk_net *net = NULL;
     int code = CLI_OK;

@@ -13,10 +13,11 @@ typedef struct cli_device {
     const char *device;
     int threads;
     dk_precision precision;
+    bool deterministic, no_plan_cache;
 } cli_device;
 
 #define CLI_DEVICE_INIT                                                                            \
-    { "auto", 0, DK_FP32 }
+    { "auto", 0, DK_FP32, false, false }
 extern const struct argp cli_device_argp;
 
 /** A context from the options; its log lines go to standard error. */

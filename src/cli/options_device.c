@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { KEY_DEVICE = CLI_KEY, KEY_THREADS, KEY_PRECISION };
+enum { KEY_DEVICE = CLI_KEY, KEY_THREADS, KEY_PRECISION, KEY_DETERMINISTIC, KEY_NO_PLAN_CACHE };
 
 static const struct argp_option options[] = {
     {"device", KEY_DEVICE, "NAME", 0,
@@ -12,6 +12,10 @@ static const struct argp_option options[] = {
     {"threads", KEY_THREADS, "N", 0,
      "CPU threads; 0 = as many as this process may use (default {})", 0},
     {"precision", KEY_PRECISION, "NAME", 0, "How products are computed: {}", 0},
+    {"deterministic", KEY_DETERMINISTIC, NULL, 0,
+     "On a GPU: take each product's first algorithm; nothing is chosen by timing", 0},
+    {"no-plan-cache", KEY_NO_PLAN_CACHE, NULL, 0,
+     "On a GPU: don't remember in ~/.cache/deltak which algorithms were the fastest", 0},
     {0},
 };
 
@@ -27,6 +31,12 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case KEY_PRECISION:
         if (dk_precision_parse(argument, &device->precision))
             cli_usage("--precision: %s", dk_error_text());
+        return 0;
+    case KEY_DETERMINISTIC:
+        device->deterministic = true;
+        return 0;
+    case KEY_NO_PLAN_CACHE:
+        device->no_plan_cache = true;
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -66,6 +76,8 @@ dk_status cli_device_open(const cli_device *device, dk_context **context) {
     wanted.device = device->device;
     wanted.threads = device->threads;
     wanted.precision = device->precision;
+    wanted.deterministic = device->deterministic;
+    wanted.no_plan_cache = device->no_plan_cache;
     wanted.log = print_log;
     return dk_context_create(context, &wanted);
 }

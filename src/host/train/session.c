@@ -229,7 +229,7 @@ static dk_status bind(dk_session *session) {
     dki_session_bytes bytes;
     DKI_TRY(ask_backend(context, &print, true));
     DKI_TRY(walk_session(&print, NULL, &session->tensors, &bytes));
-    dki_log_line(&context->log, DK_LOG_DEBUG,
+    dki_log_line(&context->log, DK_LOG_INFO,
                  "a session for batches of %lld rows: activations %zu, deltas %zu, gradients %zu, "
                  "slots %zu, staging %zu, workspace %zu bytes",
                  (long long)session->shape.max_batch, bytes.activations, bytes.deltas,
