@@ -54,21 +54,12 @@ gpu-test: all
 	ctest --test-dir $(BUILD) --output-on-failure -L gpu
 
 gpu-sanitize: gpu-bundle
-	$(BUNDLE)/run.sh --sanitize $(BUNDLE)/sanitizers
+	$(BUNDLE)/run.sh --sanitize sanitizers
 
 format:
 	@clang-format -i $(SOURCES)
 
-check-gpu-bundle: all
-	scripts/gpu-bundle.sh $(BUILD) $(BUNDLE)
-
-gpu-test: all
-	ctest --test-dir $(BUILD) --output-on-failure -L gpu
-
-gpu-sanitize: gpu-bundle
-	$(BUNDLE)/run.sh --sanitize $(BUNDLE)/sanitizers
-
-format:
+check-format:
 	@clang-format --dry-run -Werror $(SOURCES)
 
 clean:
