@@ -181,6 +181,30 @@ TEST(Device, ManyPiecesGiveTheBitsOfTheWholeSet) {
     EXPECT_EQ(bits, train_wide());
 }
 
+// Breaks where steps that were announced, but not launched because a later one of the same launch
+// couldn't be, are counted on the host alone: the next step would take another one's rate.
+TEST(Device, HostAndDeviceCountTheSameStepsAfterAFailure) {
+    Context context = open_context();
+    Arrays arrays;
+    arrays.features = 3;
+    arrays.classes = 2;
+    arrays.x = normal(3 * 40, 8);
+    for (int i = 0; i < 40; ++i) arrays.labels.push_back(i % 2);
+    arrays.weights.assign(40, 1.0f);
+    arrays.weights[11] = 0.0f;
+    Dataset data = arrays.open(context.get());
+    Net made = make_net(context.get(), data.get());
+    Trainer trainer = support::trainer(made.get(), batches(1)); // row 11 is a batch without weight
+    dk_fit_options fit = epochs(1);
+    ASSERT_EQ(dk_trainer_fit(trainer.get(), data.get(), nullptr, &fit, nullptr), DK_E_DATA);
+    dki_backend *backend = context->backend;
+    dki_step_state state{};
+    ASSERT_EQ(DK_OK, backend->ops->download(backend, &state, trainer->session->tensors.state,
+                                            sizeof state));
+    EXPECT_EQ(static_cast<int64_t>(state.tick), dk_trainer_steps(trainer.get()));
+    EXPECT_LT(state.tick, 40u);
+}
+
 // ---- precisions --------------------------------------------------------------------------------
 
 // Breaks with any operation outside of its bound in any precision; the CPU refuses what it lacks.

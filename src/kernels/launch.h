@@ -13,10 +13,12 @@
 /** An array in a block's shared memory, of a size known to the compiler. */
 #define DK_SHARED(type, name, count) __shared__ type name[count]
 
-/** kernel<<<grid, block, 0, stream>>>(…); evaluates to the error of the launch, 0 = success. A
- *  kernel whose name has commas stands in parentheses. */
+/** kernel<<<grid, block, 0, stream>>>(…); evaluates to the error of the launch, 0 = success; an older
+ *  error that nobody asked for isn't taken for it. A kernel whose name has commas stands in
+ *  parentheses. */
 #define DK_LAUNCH(kernel, grid, block, stream, ...)                                                \
-    (kernel<<<(grid), (block), 0, (cudaStream_t)(stream)>>>(__VA_ARGS__), (int)cudaGetLastError())
+    ((void)cudaGetLastError(),                                                                     \
+     kernel<<<(grid), (block), 0, (cudaStream_t)(stream)>>>(__VA_ARGS__), (int)cudaGetLastError())
 #endif
 
 #endif

@@ -220,7 +220,8 @@ __global__ void softmax_loss_kernel(dki_loss op, LossLayout layout, double *row_
     }
 }
 
-__global__ void loss_total_kernel(dki_step_state *state, const double *row_loss, int64_t rows) {
+__global__ void __launch_bounds__(TOTAL_THREADS)
+    loss_total_kernel(dki_step_state *state, const double *row_loss, int64_t rows) {
     DK_SHARED(double, sums, TOTAL_THREADS / DKI_WARP);
     double sum = 0.0;
     for (int64_t row = threadIdx.x; row < rows; row += TOTAL_THREADS) sum += row_loss[row];

@@ -86,8 +86,8 @@ DKI_DEVICE void decide(dki_step_state *state, const Decision &decision, double s
     state->good_ticks = 0;
 }
 
-__global__ void decide_kernel(Decision decision, dki_step_state *state, const double *partial,
-                              int64_t count) {
+__global__ void __launch_bounds__(DECIDE_THREADS)
+    decide_kernel(Decision decision, dki_step_state *state, const double *partial, int64_t count) {
     DK_SHARED(double, sums, DECIDE_THREADS / DKI_WARP);
     double sum = 0.0;
     for (int64_t i = threadIdx.x; i < count; i += DECIDE_THREADS) sum += partial[i];

@@ -59,6 +59,7 @@ dk_status dk_cuda_trainer_step(dk_trainer *trainer, const dk_cuda_batch *batch, 
     DKI_TRY(require_gpu(trainer->net->context));
     DKI_TRY(validate(trainer->net, batch, &weight_sum));
     DKI_TRY(dki_trainer_require_schedule(trainer));
+    DKI_TRY(dki_trainer_make_room(trainer, 1));
     DKI_TRY(dki_trainer_announce(trainer, weight_sum));
     dki_steps work = {.rows = batch->rows, .steps = 1, .device = batch};
     DKI_TRY(dki_run_steps(trainer, &work, &trainer->captured[DKI_CAPTURED_BATCH]));

@@ -3,9 +3,10 @@
 dk_status dki_set_cursor(dk_session *session, uint64_t position) {
     dki_backend *backend = session->net->context->backend;
     if (session->cursor == position) return DK_OK;
+    DKI_TRY(backend->ops->upload(backend, DKI_LANE_MAIN, &session->tensors.state->cursor, &position,
+                                 sizeof position));
     session->cursor = position;
-    return backend->ops->upload(backend, DKI_LANE_MAIN, &session->tensors.state->cursor, &position,
-                                sizeof position);
+    return DK_OK;
 }
 
 dki_targets dki_gather_targets(const dk_session *session, const dki_loaded *loaded) {

@@ -95,20 +95,22 @@ double dki_trainer_rate(const dk_trainer *trainer) {
 
 /* The ring of announcements must not be overwritten before the device has read them; nor that of
  * reports before the host has. */
-static dk_status keep_pace(dk_trainer *trainer) {
-    if (trainer->ticks - trainer->collected < DKI_RING / 2) return DK_OK;
-    DKI_TRY(dki_trainer_collect(trainer, false, NULL));
-    if (trainer->ticks - trainer->collected < DKI_RING / 2) return DK_OK;
-    return dki_trainer_collect(trainer, true, NULL);
+static bool has_room(const dk_trainer *trainer, int64_t steps) {
+    return trainer->ticks + (uint64_t)steps - trainer->collected <= DKI_RING / 2;
 }
 
-dk_status dki_trainer_announce(dk_trainer *trainer, double weight_sum) {
+dk_status dki_trainer_make_room(dk_trainer *trainer, int64_t steps) {
     DKI_REQUIRE(!trainer->broken, DK_E_STATE,
                 "step %llu failed half-way: make a new trainer, from the last good parameters",
                 (unsigned long long)trainer->ticks);
+    if (has_room(trainer, steps)) return DK_OK;
+    DKI_TRY(dki_trainer_collect(trainer, false, NULL));
+    return has_room(trainer, steps) ? DK_OK : dki_trainer_collect(trainer, true, NULL);
+}
+
+dk_status dki_trainer_announce(dk_trainer *trainer, double weight_sum) {
     DKI_REQUIRE(weight_sum > 0.0, DK_E_DATA, "step %llu: the sample weights of the batch are all 0",
                 (unsigned long long)trainer->ticks + 1);
-    DKI_TRY(keep_pace(trainer));
     uint64_t tick = trainer->ticks + 1;
     trainer->mailbox->announced[tick % DKI_RING] = (dki_tick){
         (float)rate_at(trainer, tick), (float)(1.0 / dki_normaliser(trainer->net, weight_sum))};
@@ -211,6 +213,7 @@ dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, double *lo
                 (long long)batch->rows);
     DKI_TRY(dki_trainer_require_schedule(trainer));
     DKI_TRY(require_finite(trainer, batch));
+    DKI_TRY(dki_trainer_make_room(trainer, 1));
     DKI_TRY(dki_trainer_announce(trainer, dki_batch_weight(trainer->net, batch)));
     dki_steps work = {.rows = batch->rows, .steps = 1, .batch = batch};
     DKI_TRY(dki_run_steps(trainer, &work, &trainer->captured[DKI_CAPTURED_BATCH]));

@@ -51,8 +51,12 @@ dk_status dki_train_options_resolve(const dk_train_options *options, dk_train_op
 /** The optimizer's rule by resolved options. */
 dki_rule dki_train_rule(const dk_train_options *resolved);
 
-/** Announces the next step: its learning rate and its normaliser. Waits where the device is too far
- *  behind. DK_E_STATE where an earlier step failed half-way. */
+/** Before `steps` (at most DKI_RING/2) are announced, all of which will be launched: waits where the
+ *  device is too far behind. DK_E_STATE where an earlier step failed half-way; those of
+ *  dki_trainer_collect. */
+dk_status dki_trainer_make_room(dk_trainer *trainer, int64_t steps);
+
+/** Announces the next step: its learning rate and its normaliser. DK_E_DATA: no weight. */
 dk_status dki_trainer_announce(dk_trainer *trainer, double weight_sum);
 
 /** DK_E_ARGUMENT where single steps don't say how long the warm-up is. */

@@ -120,6 +120,14 @@ static cublasStatus_t describe_limits(const dki_product *product,
     return status;
 }
 
+/* An epilogue that the library refuses, in whatever words, is one that it doesn't have; the plain
+ * product must be there. */
+static bool means_none(cublasStatus_t status, const dki_product *product) {
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED) return true;
+    return product->epilogue != DKI_EPILOGUE_NONE &&
+           (status == CUBLAS_STATUS_INVALID_VALUE || status == CUBLAS_STATUS_ARCH_MISMATCH);
+}
+
 dk_status dki_gpu_algorithms(dki_gpu *gpu, const dki_product *product, dki_algorithm *list,
                              int capacity, int *count) {
     enum { MOST = 64 };
@@ -136,7 +144,7 @@ dk_status dki_gpu_algorithms(dki_gpu *gpu, const dki_product *product, dki_algor
             gpu->library, &description.operation, &description.a, &description.b, &description.d,
             &description.d, &limits, capacity < MOST ? capacity : MOST, results, &found);
     dk_status answer = DK_OK;
-    if (status != CUBLAS_STATUS_SUCCESS && status != CUBLAS_STATUS_NOT_SUPPORTED)
+    if (status != CUBLAS_STATUS_SUCCESS && !means_none(status, product))
         answer = dki_gpu_library_status(gpu, status, "cublasLtMatmulAlgoGetHeuristic", product);
     for (int i = 0; status == CUBLAS_STATUS_SUCCESS && i < found; i++) {
         if (results[i].state != CUBLAS_STATUS_SUCCESS) continue;
@@ -152,7 +160,7 @@ bool dki_gpu_algorithm_valid(dki_gpu *gpu, const dki_product *product,
                              const dki_algorithm *algorithm) {
     dki_product_description description;
     cublasLtMatmulAlgo_t checked;
-    cublasLtMatmulHeuristicResult_t result;
+    cublasLtMatmulHeuristicResult_t result = {0}; /* its documentation promises sizes, no state */
     if (dki_gpu_enter(gpu) != DK_OK) return false;
     memcpy(&checked, algorithm->data, sizeof checked);
     cublasStatus_t status = dki_product_describe(product, NULL, &description);
