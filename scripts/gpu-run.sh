@@ -5,7 +5,8 @@
 #     ./run.sh [RESULTS]             the tests, MNIST, the checks, the benchmarks
 #     ./run.sh --sanitize [RESULTS]  the tests under compute-sanitizer's four tools
 #
-# RESULTS (default results; beside this script unless absolute) gets summary.json, a JSON report for each test program, and the logs.
+# RESULTS (default results; beside this script unless absolute) gets summary.json, a JSON report for
+# each test program, and the logs.
 # Exit code 0: nothing failed.
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
