@@ -4,12 +4,7 @@
 # A shared libdeltak opens it as a plugin, libdeltak_cuda.so; a static one has it in itself, and
 # needs the CUDA libraries from the program's link.
 set(DELTAK_CUDA_ENABLED OFF)
-if(NOT EXISTS ${PROJECT_SOURCE_DIR}/src/host/backend/cuda/CMakeLists.txt)
-    if(DELTAK_CUDA STREQUAL "ON")
-        message(FATAL_ERROR "DELTAK_CUDA=ON, but this tree has no CUDA sources: use AUTO or OFF")
-    endif()
-    message(STATUS "CUDA: no CUDA sources in this tree, CPU only")
-elseif(DELTAK_CUDA STREQUAL "OFF")
+if(DELTAK_CUDA STREQUAL "OFF")
     message(STATUS "CUDA: off, CPU only")
 else()
     include(CheckLanguage)

@@ -46,6 +46,16 @@ DKI_FN int dki_optimizer_slots(dk_optimizer kind) {
     }
 }
 
+/** After one more update: β₁ᵗ and β₂ᵗ by repeated multiplication, and the bias corrections 1 − β₁ᵗ and
+ *  √(1 − β₂ᵗ) of its t. */
+DKI_FN void dki_correct_bias(const dki_rule *rule, double *beta1_power, double *beta2_power,
+                             dki_rate *rate) {
+    *beta1_power *= rule->beta1;
+    *beta2_power *= rule->beta2;
+    rate->bias1 = (float)(1.0 - *beta1_power);
+    rate->bias2_sqrt = (float)sqrt(1.0 - *beta2_power);
+}
+
 /** β mean + (1−β) a·b, without a rounding of a·b. For β < 1/2 it goes from the other end, so that a
  *  small a·b isn't lost in (a·b − mean) + mean. */
 DKI_FN float dki_average(double beta, float mean, float a, float b) {

@@ -17,13 +17,9 @@ constexpr float LOSS_SCALE_MOST = 16777216.0f;
 
 constexpr int DECIDE_THREADS = 1024;
 
-/* Counts an update and sets the bias corrections of its t: 1 − β₁ᵗ and √(1 − β₂ᵗ). */
 DKI_DEVICE void count_update(dki_step_state *state, const dki_rule &rule) {
     ++state->applied;
-    state->beta1_power *= rule.beta1;
-    state->beta2_power *= rule.beta2;
-    state->rate.bias1 = (float)(1.0 - state->beta1_power);
-    state->rate.bias2_sqrt = (float)sqrt(1.0 - state->beta2_power);
+    dki_correct_bias(&rule, &state->beta1_power, &state->beta2_power, &state->rate);
 }
 
 /* The host polls the tick: once it sees it, it must see the rest. */

@@ -128,6 +128,13 @@ typedef struct dki_plan_request {
                     otherwise only the sizes are asked for, and they are the same */
 } dki_plan_request;
 
+/** Whether z⁽ᵏ⁾ needs storage of its own: to be read, or for g′, unless that is exact from a, whatever
+ *  a was rounded to, because it is a step function. */
+static inline bool dki_keeps_z(const dki_plan_request *request, const dki_layer_shape *layer) {
+    if (request->keep_all) return layer->activation != DK_IDENTITY || layer->dropout;
+    return request->gradients && layer->activation != DK_IDENTITY && layer->activation != DK_RELU;
+}
+
 /** The backend's answer; arrays are the caller's, [layer_count]. */
 typedef struct dki_plan {
     bool *keep_z;      /* z⁽ᵏ⁾ needs storage of its own (otherwise forward gets Z absent) */

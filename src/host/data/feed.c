@@ -180,10 +180,7 @@ static double weight_of(const dki_feed *feed, const dki_chunk *chunk, int64_t i)
     const dki_storage *storage = feed->dataset->storage;
     int64_t row = chunk->order[i];
     if (feed->resident) row = dki_dataset_row(feed->dataset, row);
-    double weight = storage->weights ? (double)storage->weights[row] : 1.0;
-    if (feed->class_weights && storage->labels)
-        weight *= (double)feed->class_weights[storage->labels[row]];
-    return weight;
+    return dki_row_weight(storage->weights, storage->labels, feed->class_weights, row);
 }
 
 /* The weights of a chunk's batches. */

@@ -334,13 +334,10 @@ dk_status dki_loader_next(dki_loader *loader, dki_loaded *batch) {
 }
 
 double dki_loaded_weight(const dki_loaded *batch, const float *class_weights) {
-    bool by_class = class_weights && batch->labels;
-    if (!batch->weights && !by_class) return (double)batch->rows;
+    if (!batch->weights && !(class_weights && batch->labels)) return (double)batch->rows;
     double sum = 0;
-    for (int64_t i = 0; i < batch->rows; ++i) {
-        int64_t row = batch->order ? batch->order[i] : i;
-        double weight = batch->weights ? batch->weights[row] : 1.0;
-        sum += by_class ? weight * class_weights[batch->labels[row]] : weight;
-    }
+    for (int64_t i = 0; i < batch->rows; ++i)
+        sum += dki_row_weight(batch->weights, batch->labels, class_weights,
+                              batch->order ? batch->order[i] : i);
     return sum;
 }

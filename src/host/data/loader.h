@@ -57,7 +57,14 @@ dk_status dki_loader_next(dki_loader *loader, dki_loaded *batch);
 dk_status dki_loader_next_chunk(dki_loader *loader, const dki_chunk **chunk);
 int64_t dki_loader_chunk_rows(const dki_loader *loader);
 
-/** Σ of the weights (class weight of the label × sample weight; 1 where absent) over a batch. */
+/** The weight of a row: sample weight × class weight of its label; 1 for what is absent (NULL). */
+static inline double dki_row_weight(const float *weights, const int32_t *labels,
+                                    const float *class_weights, int64_t row) {
+    double weight = weights ? (double)weights[row] : 1.0;
+    return labels && class_weights ? weight * (double)class_weights[labels[row]] : weight;
+}
+
+/** Σ of the rows' weights over a batch. */
 double dki_loaded_weight(const dki_loaded *batch, const float *class_weights);
 
 #endif

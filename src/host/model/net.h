@@ -28,8 +28,8 @@ struct dk_net {
     dki_scaling features, targets;
     char **class_names; /* [n_L] or NULL */
     bool in_training;   /* it has a trainer */
-    uint64_t
-        revision; /* counts changes of what a captured step has in it: frozen layers, scalings */
+    /* counts changes of what a captured step has in it: frozen layers, scalings */
+    uint64_t revision;
 };
 
 dk_net *dki_net_hold(const dk_net *net);

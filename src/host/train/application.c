@@ -40,10 +40,7 @@ static dk_status validate(const dk_net *net, const dk_cuda_batch *batch, double 
                 sizeof *batch);
     DKI_REQUIRE(batch->rows >= 1 && batch->rows <= UINT32_MAX, DK_E_SHAPE, "a batch of %lld rows",
                 (long long)batch->rows);
-    DKI_REQUIRE(!batch->labels != !batch->targets, DK_E_ARGUMENT,
-                "a batch has either labels or targets");
-    DKI_REQUIRE(!batch->labels || dki_loss_is_classification(net->desc.loss), DK_E_ARGUMENT,
-                "the loss %s takes targets, not labels", dk_loss_name(net->desc.loss));
+    DKI_TRY(dki_require_answers(net, batch->labels, batch->targets));
     bool weighted = batch->weights || (batch->labels && net->class_weights);
     DKI_REQUIRE(!weighted || batch->weight_sum > 0.0, DK_E_ARGUMENT,
                 "weight_sum = %g: with sample or class weights, set it to the sum of the rows' "
@@ -59,11 +56,8 @@ dk_status dk_cuda_trainer_step(dk_trainer *trainer, const dk_cuda_batch *batch, 
     DKI_TRY(require_gpu(trainer->net->context));
     DKI_TRY(validate(trainer->net, batch, &weight_sum));
     DKI_TRY(dki_trainer_require_schedule(trainer));
-    DKI_TRY(dki_trainer_make_room(trainer, 1));
-    DKI_TRY(dki_trainer_announce(trainer, weight_sum));
     dki_steps work = {.rows = batch->rows, .steps = 1, .device = batch};
-    DKI_TRY(dki_run_steps(trainer, &work, &trainer->captured[DKI_CAPTURED_BATCH]));
-    return dki_trainer_collect(trainer, loss != NULL, loss);
+    return dki_run_batch(trainer, &work, weight_sum, loss);
 }
 
 dk_status dk_cuda_session_forward(dk_session *session, const float *x, int64_t rows, float *y) {

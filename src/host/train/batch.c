@@ -1,13 +1,19 @@
 #include "train/batch.h"
 
+#include "data/loader.h"
 #include "model/transfer.h"
 
 #include <math.h>
 
+dk_status dki_require_answers(const dk_net *net, const int32_t *labels, const float *targets) {
+    DKI_REQUIRE(!labels != !targets, DK_E_ARGUMENT, "a batch has either labels or targets");
+    DKI_REQUIRE(!labels || dki_loss_is_classification(net->desc.loss), DK_E_ARGUMENT,
+                "the loss %s takes targets, not labels", dk_loss_name(net->desc.loss));
+    return DK_OK;
+}
+
 static dk_status validate_labels(const dk_net *net, const dk_batch *batch) {
     int64_t classes = dki_net_outputs(net);
-    DKI_REQUIRE(dki_loss_is_classification(net->desc.loss), DK_E_ARGUMENT,
-                "the loss %s takes targets, not labels", dk_loss_name(net->desc.loss));
     for (int64_t i = 0; i < batch->rows; ++i)
         DKI_REQUIRE(batch->labels[i] >= 0 && batch->labels[i] < classes, DK_E_DATA,
                     "row %lld: label %d is outside 0 … %lld", (long long)i, (int)batch->labels[i],
@@ -34,8 +40,7 @@ dk_status dki_batch_validate(const dk_net *net, const dk_batch *batch) {
                 sizeof *batch);
     DKI_REQUIRE(batch->rows >= 1, DK_E_SHAPE, "a batch of %lld rows", (long long)batch->rows);
     DKI_REQUIRE(batch->x, DK_E_ARGUMENT, "the batch has no features (x is NULL)");
-    DKI_REQUIRE(!batch->labels != !batch->targets, DK_E_ARGUMENT,
-                "a batch has either labels or targets");
+    DKI_TRY(dki_require_answers(net, batch->labels, batch->targets));
     if (batch->labels) DKI_TRY(validate_labels(net, batch));
     if (batch->weights) DKI_TRY(validate_weights(batch));
     return DK_OK;
@@ -49,12 +54,8 @@ double dki_normaliser(const dk_net *net, double weight_sum) {
 
 double dki_batch_weight(const dk_net *net, const dk_batch *batch) {
     double sum = 0.0;
-    for (int64_t i = 0; i < batch->rows; ++i) {
-        double weight = batch->weights ? (double)batch->weights[i] : 1.0;
-        if (batch->labels && net->class_weights)
-            weight *= (double)net->class_weights[batch->labels[i]];
-        sum += weight;
-    }
+    for (int64_t i = 0; i < batch->rows; ++i)
+        sum += dki_row_weight(batch->weights, batch->labels, net->class_weights, i);
     return sum;
 }
 
@@ -81,9 +82,7 @@ dk_status dki_rows_gather(dk_session *session, const float *x, int64_t rows) {
 }
 
 dki_targets dki_batch_targets(const dk_session *session, const dk_batch *batch) {
-    const dki_tensors *t = &session->tensors;
-    return (dki_targets){batch->labels ? t->labels : NULL, batch->targets ? t->targets : NULL,
-                         batch->weights ? t->weights : NULL};
+    return dki_staged_targets(session, batch->labels, batch->targets, batch->weights);
 }
 
 dk_status dki_batch_upload(dk_session *session, const dk_batch *batch, int64_t first,

@@ -8,6 +8,10 @@
  *  DK_E_ARGUMENT, DK_E_SHAPE, DK_E_DATA. */
 dk_status dki_batch_validate(const dk_net *net, const dk_batch *batch);
 
+/** Whether these are the answers that the network's loss takes: labels or targets, the other one NULL.
+ *  DK_E_ARGUMENT. */
+dk_status dki_require_answers(const dk_net *net, const int32_t *labels, const float *targets);
+
 /** What the loss of an effective batch is divided by, from Σ of its weights: Σw for softmax
  *  cross-entropy, Σw·n_L for the means over outputs. */
 double dki_normaliser(const dk_net *net, double weight_sum);

@@ -9,10 +9,8 @@ dk_status dki_set_cursor(dk_session *session, uint64_t position) {
     return DK_OK;
 }
 
-dki_targets dki_gather_targets(const dk_session *session, const dki_loaded *loaded) {
-    const dki_tensors *t = &session->tensors;
-    return (dki_targets){loaded->labels ? t->labels : NULL, loaded->targets ? t->targets : NULL,
-                         loaded->weights ? t->weights : NULL};
+dki_targets dki_gather_targets(const dk_session *session, const dki_loaded *from) {
+    return dki_staged_targets(session, from->labels, from->targets, from->weights);
 }
 
 dk_status dki_gather_rows(dk_session *session, const dki_loaded *loaded, int64_t rows) {

@@ -123,3 +123,12 @@ dk_status dki_run_steps(dk_trainer *trainer, const dki_steps *work, dki_captured
     trainer->broken = status != DK_OK;
     return status;
 }
+
+dk_status dki_run_batch(dk_trainer *trainer, const dki_steps *work, double weight_sum,
+                        double *loss) {
+    bool wait = loss || trainer->net->context->backend->host_memory;
+    DKI_TRY(dki_trainer_make_room(trainer, 1));
+    DKI_TRY(dki_trainer_announce(trainer, weight_sum));
+    DKI_TRY(dki_run_steps(trainer, work, &trainer->captured[DKI_CAPTURED_BATCH]));
+    return dki_trainer_collect(trainer, wait, loss);
+}

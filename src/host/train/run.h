@@ -19,4 +19,9 @@ typedef struct dki_steps {
  *  the trainer broken. */
 dk_status dki_run_steps(dk_trainer *trainer, const dki_steps *work, dki_captured *captured);
 
+/** One step on a batch of the caller's, from its announcement on. Waits for the loss if it is asked
+ *  for, or costs nothing to wait for. */
+dk_status dki_run_batch(dk_trainer *trainer, const dki_steps *work, double weight_sum,
+                        double *loss);
+
 #endif

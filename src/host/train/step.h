@@ -11,6 +11,14 @@ typedef struct dki_targets {
     const float *weights;
 } dki_targets;
 
+/** A session's staging of what isn't NULL of a batch. */
+static inline dki_targets dki_staged_targets(const dk_session *session, const int32_t *labels,
+                                             const float *targets, const float *weights) {
+    const dki_tensors *t = &session->tensors;
+    return (dki_targets){labels ? t->labels : NULL, targets ? t->targets : NULL,
+                         weights ? t->weights : NULL};
+}
+
 /** An optimizer's part of a step; its slots are the session's. */
 typedef struct dki_optimization {
     dki_rule rule;

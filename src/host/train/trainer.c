@@ -213,11 +213,6 @@ dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, double *lo
                 (long long)batch->rows);
     DKI_TRY(dki_trainer_require_schedule(trainer));
     DKI_TRY(require_finite(trainer, batch));
-    DKI_TRY(dki_trainer_make_room(trainer, 1));
-    DKI_TRY(dki_trainer_announce(trainer, dki_batch_weight(trainer->net, batch)));
     dki_steps work = {.rows = batch->rows, .steps = 1, .batch = batch};
-    DKI_TRY(dki_run_steps(trainer, &work, &trainer->captured[DKI_CAPTURED_BATCH]));
-    if (loss || trainer->net->context->backend->host_memory)
-        return dki_trainer_collect(trainer, true, loss);
-    return dki_trainer_collect(trainer, false, NULL);
+    return dki_run_batch(trainer, &work, dki_batch_weight(trainer->net, batch), loss);
 }

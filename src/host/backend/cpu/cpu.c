@@ -91,11 +91,6 @@ static void cpu_close(dki_backend *backend) {
     dki_release(dki_cpu_of(backend)->services.allocator, backend);
 }
 
-/* Whether g′ from a is exact in fp32, so that z needn't be stored: where g′ is a step function. */
-static bool gradient_from_a(const dki_layer_shape *layer) {
-    return layer->activation == DK_IDENTITY || layer->activation == DK_RELU;
-}
-
 static size_t max_size(size_t a, size_t b) {
     return a > b ? a : b;
 }
@@ -105,9 +100,7 @@ dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request,
     size_t widest = 0, elements = 0;
     for (size_t k = 0; k < request->layer_count; ++k) {
         const dki_layer_shape *layer = &request->layers[k];
-        bool distinct = layer->activation != DK_IDENTITY || layer->dropout;
-        plan->keep_z[k] =
-            request->keep_all ? distinct : request->gradients && !gradient_from_a(layer);
+        plan->keep_z[k] = dki_keeps_z(request, layer);
         widest = max_size(widest, (size_t)max_size((size_t)layer->width, (size_t)layer->inputs));
         plan->aux_bytes[k] = 0;
         elements += (size_t)layer->width * (size_t)(layer->inputs + 1);

@@ -10,13 +10,9 @@ static int64_t min(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* Counts an update and sets the bias corrections of its t: 1 − β₁ᵗ and √(1 − β₂ᵗ). */
 static void count_update(dki_step_state *state, const dki_rule *rule) {
     ++state->applied;
-    state->beta1_power *= rule->beta1;
-    state->beta2_power *= rule->beta2;
-    state->rate.bias1 = (float)(1.0 - state->beta1_power);
-    state->rate.bias2_sqrt = (float)sqrt(1.0 - state->beta2_power);
+    dki_correct_bias(rule, &state->beta1_power, &state->beta2_power, &state->rate);
 }
 
 dk_status dki_cpu_begin(dki_backend *backend, dki_lane lane, const dki_begin *op) {

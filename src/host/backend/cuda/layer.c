@@ -2,7 +2,7 @@
 #include "backend/cuda/cuda.h"
 #include "base/error.h"
 
-/* Queues one product; *found = false: the library has no algorithm for it. */
+/* Queues one product by its plan. */
 static dk_status multiply(dki_cuda *cuda, dki_lane lane, const dki_bare_product *bare,
                           dki_product_extras extras) {
     dki_product product;
@@ -172,12 +172,6 @@ dk_status dki_cuda_linear_backward_params(dki_backend *backend, dki_lane lane,
         cuda, multiply(cuda, lane, &bare, (dki_product_extras){.accumulate = op->accumulate}));
 }
 
-/* What a step would do. */
-static dk_status multiply_as_planned(dki_cuda *cuda, dki_lane lane,
-                                     const dki_bare_product *product) {
-    return multiply(cuda, lane, product, (dki_product_extras){.epilogue = DKI_EPILOGUE_NONE});
-}
-
 static dk_status multiply_as_guessed(dki_cuda *cuda, dki_lane lane, const dki_bare_product *bare) {
     const dki_product_extras extras = {.workspace = cuda->product_workspace[lane]};
     dki_product product;
@@ -196,6 +190,7 @@ dk_status dki_cuda_bare_product(dki_backend *backend, dki_lane lane, int method,
                                 const dki_bare_product *product) {
     if (method > 1) return DK_E_UNSUPPORTED;
     dki_cuda *cuda = dki_cuda_enter(backend, "product");
-    return dki_cuda_leave(cuda, method == 0 ? multiply_as_planned(cuda, lane, product)
+    const dki_product_extras none = {.epilogue = DKI_EPILOGUE_NONE};
+    return dki_cuda_leave(cuda, method == 0 ? multiply(cuda, lane, product, none)
                                             : multiply_as_guessed(cuda, lane, product));
 }

@@ -1,4 +1,5 @@
-/* base/error.h, and dk_error_text, for code that is compiled into the plugin: the error text is kept by the host. */
+/* base/error.h, and dk_error_text, for code that is compiled into the plugin: the error text is kept
+ * by the host. */
 #include "backend/cuda/plugin_host.h"
 
 #include <stdarg.h>

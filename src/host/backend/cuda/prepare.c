@@ -26,16 +26,6 @@ size_t dki_cuda_sums_bytes(int64_t rows, int64_t cols) {
     return (size_t)(tiles < MOST_SUM_TILES ? tiles : MOST_SUM_TILES) * (size_t)cols * sizeof(float);
 }
 
-/* g′ from a is exact where it is a step function, whatever the storage type rounds. */
-static bool gradient_from_a(const dki_layer_shape *layer) {
-    return layer->activation == DK_IDENTITY || layer->activation == DK_RELU;
-}
-
-static bool keep_z(const dki_plan_request *request, const dki_layer_shape *layer) {
-    if (request->keep_all) return layer->activation != DK_IDENTITY || layer->dropout;
-    return request->gradients && !gradient_from_a(layer);
-}
-
 /* Not the last layer: its g′ belongs to the loss. */
 bool dki_cuda_may_mask(const dki_cuda *cuda, const dki_plan_request *request, size_t k) {
     const dki_layer_shape *layer = &request->layers[k];
@@ -67,7 +57,7 @@ static size_t workspace_bytes(const dki_cuda *cuda, const dki_plan_request *requ
 static dk_status prepare(dki_cuda *cuda, const dki_plan_request *request, dki_plan *plan) {
     for (size_t k = 0; k < request->layer_count; ++k) {
         const dki_layer_shape *layer = &request->layers[k];
-        plan->keep_z[k] = keep_z(request, layer);
+        plan->keep_z[k] = dki_keeps_z(request, layer);
         /* also where timing has found, or will find, that a mask doesn't pay: the sizes are asked
          * for before that is known */
         plan->aux_bytes[k] = dki_cuda_may_mask(cuda, request, k)
