@@ -4,31 +4,28 @@
 #define DELTAK_TESTS_OPERATIONS_H
 
 extern "C" {
-#include "backend/backend.h"
 #include "backend/cpu/cpu.h"
 #include "backend/plugin.h"
 #include "base/memory.h"
-#include "kernels/activation.h"
-#include "kernels/philox.h"
-#include "reference/bounds.h"
 #include "reference/reference.h"
 }
 
 #include "device.h"
+#include "numbers.h"
 
-#include <gtest/gtest.h>
-
-#include <cmath>
-#include <cstring>
 #include <memory>
 #include <random>
-#include <string>
-#include <vector>
 
 namespace operations {
 
-using Floats = std::vector<float>;
-using Doubles = std::vector<double>;
+using numbers::activations;
+using numbers::alpha_of;
+using numbers::Doubles;
+using numbers::expect_within;
+using numbers::Floats;
+using numbers::gamma_n;
+using numbers::same_bits;
+using numbers::UNIT;
 
 /// A backend that the operations are tested on. Another backend is another entry of `backends`.
 struct Backend {
@@ -244,32 +241,11 @@ class Random {
     std::mt19937_64 engine_;
 };
 
-/// Unit roundoff of fp32, and γ_n = n u/(1 − n u).
-inline constexpr double UNIT = 0x1p-24;
-inline double gamma_n(double n) {
-    return dki_ref_gamma(n, UNIT);
-}
 /// What may be lost where a result underflows.
 inline constexpr double TINY = DKI_REF_UNDERFLOW;
 
-/// Every element of x is within its bound of r; a bound of 0 means equality.
-inline void expect_within(const Floats &x, const Doubles &r, const Doubles &bound,
-                          const std::string &what) {
-    ASSERT_EQ(x.size(), r.size()) << what;
-    size_t wrong = 0, first = 0;
-    for (size_t i = 0; i < x.size(); ++i)
-        if (!(std::fabs(static_cast<double>(x[i]) - r[i]) <= bound[i]) && wrong++ == 0) first = i;
-    EXPECT_EQ(0u, wrong) << what << ": element " << first << " of " << x.size() << " is "
-                         << x[first] << ", not " << r[first] << " ± " << bound[first];
-}
-
 inline void expect_exact(const Floats &x, const Doubles &r, const std::string &what) {
     expect_within(x, r, Doubles(r.size(), 0.0), what);
-}
-
-inline bool same_bits(const Floats &a, const Floats &b) {
-    return a.size() == b.size() &&
-           (a.empty() || memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
 /// A sum of products, and γ-bound: Σ x y and Σ |x||y|.
@@ -295,25 +271,8 @@ inline Dot product_element(dki_product_kind kind, const Floats &a, const Floats 
     return dot;
 }
 
-/// All activations.
-inline std::vector<dk_activation> activations() {
-    std::vector<dk_activation> all;
-    for (int kind = 0; kind < DKI_ACTIVATION_COUNT; ++kind)
-        all.push_back(static_cast<dk_activation>(kind));
-    return all;
-}
-
-/// α as the tests use it.
-inline float alpha_of(dk_activation kind) {
-    return kind == DK_LEAKY_RELU ? 0.25f : kind == DK_ELU ? 0.75f : 0.0f;
-}
-
 inline dki_nonlinearity nonlinearity(dk_activation kind) {
-    dki_nonlinearity g{};
-    g.kind = kind;
-    g.alpha = alpha_of(kind);
-    g.dropout_scale = 1.0f;
-    return g;
+    return numbers::plain(kind);
 }
 
 /// Dropout of half of the elements: the scale is 2, which is exact.
@@ -325,25 +284,14 @@ inline dki_nonlinearity with_dropout(dki_nonlinearity g, uint32_t layer, uint32_
     return g;
 }
 
-/// The factor of element (row, col), from the definition of the random words.
+/// The factor of element (row, col).
 inline double mask(const dki_nonlinearity &g, const dki_step_state &state, int64_t row,
                    int64_t col) {
-    if (!g.dropout_threshold) return 1.0;
-    const uint32_t word =
-        dki_random_word(state.seed, DKI_FOR_DROPOUT, g.layer, state.tick,
-                        g.first_row + static_cast<uint32_t>(row), static_cast<uint64_t>(col));
-    return word < g.dropout_threshold ? 0.0 : static_cast<double>(g.dropout_scale);
+    return static_cast<double>(numbers::factor(g, state, row, col));
 }
 
-/// A state as after `begin` of step `tick`.
 inline dki_step_state state_at(uint64_t tick, uint64_t seed = 11) {
-    dki_step_state state{};
-    state.tick = tick;
-    state.seed = seed;
-    state.beta1_power = state.beta2_power = 1.0;
-    state.inverse_normaliser = 1.0f;
-    state.rate = {0.1f, 1.0f, 1.0f, 1.0f};
-    return state;
+    return numbers::begun(tick, seed);
 }
 
 /// Scratch for any operation of up to `rows` rows and `widest` columns, as prepare() sizes it.

@@ -1,5 +1,5 @@
 // What a device promises beside right numbers: the CPU's random choices, the same bits again, every
-// precision, no memory left behind.
+// precision.
 #include "support_fit.h"
 
 extern "C" {
@@ -73,20 +73,6 @@ dk_status describe_full_memory(dki_backend *backend, dki_backend_info *info) {
     const dk_status status = real_describe(backend, info);
     info->memory_free = 0;
     return status;
-}
-
-uint64_t free_memory(dk_context *context) {
-    dk_context_info info;
-    EXPECT_EQ(dk_context_describe(context, &info), DK_OK) << dk_error_text();
-    return info.memory_free;
-}
-
-/// Real hardware gets more steps than the emulator, or a sanitizer, has time for.
-bool is_slow(dk_context *context) {
-    if (std::getenv("DELTAK_TEST_SHORT")) return true;
-    dk_context_info info;
-    EXPECT_EQ(dk_context_describe(context, &info), DK_OK);
-    return std::string(info.device_name).find("stand-in") != std::string::npos;
 }
 
 } // namespace
@@ -273,25 +259,4 @@ TEST(Device, TheTrainingCurveIsTheCpus) {
                   64 * (spread[i] + 0x1p-24 * std::fabs(reference[i])))
             << "step " << i + 1;
     EXPECT_LT(own.back(), own.front());
-}
-
-// ---- memory ------------------------------------------------------------------------------------
-
-// Breaks with memory that creation and destruction, or steps, leave behind. (What is free on a CPU is
-// other programs' affair.)
-TEST(Device, LongRunsLeaveMemoryAsItWasOnAGpu) {
-    Context context = open_context();
-    Dataset data = synth(context.get(), "synth:spirals", 160);
-    train(context.get(), data.get()); // plans, and what the libraries take once
-    const uint64_t before = free_memory(context.get());
-    for (int i = 0; i < 3; ++i) train(context.get(), data.get());
-    EXPECT_EQ(free_memory(context.get()), before);
-    Net made = make_net(context.get(), data.get());
-    Trainer trainer = support::trainer(made.get(), batches(16));
-    dk_fit_options fit = epochs(2);
-    ASSERT_EQ(dk_trainer_fit(trainer.get(), data.get(), nullptr, &fit, nullptr), DK_OK);
-    const uint64_t in_training = free_memory(context.get());
-    fit.epochs = is_slow(context.get()) ? 10 : 1000; // ten steps each
-    ASSERT_EQ(dk_trainer_fit(trainer.get(), data.get(), nullptr, &fit, nullptr), DK_OK);
-    EXPECT_EQ(free_memory(context.get()), in_training);
 }

@@ -6,26 +6,25 @@
 
 #include "simt/simt.h"
 
+#include "numbers.h"
+
 extern "C" {
-#include "kernels/activation.h"
 #include "kernels/kernels.h"
-#include "reference/bounds.h"
 }
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <functional>
 #include <random>
-#include <string>
-#include <vector>
 
 namespace kernels {
 
-using Floats = std::vector<float>;
-using Doubles = std::vector<double>;
+using numbers::activations;
+using numbers::alpha_of;
+using numbers::Doubles;
+using numbers::expect_within;
+using numbers::Floats;
+using numbers::gamma_n;
+using numbers::same_bits;
 
 // --- storage types ------------------------------------------------------------------------------
 
@@ -256,24 +255,9 @@ class Random {
     std::mt19937_64 engine_;
 };
 
-/// All activations.
-inline std::vector<dk_activation> activations() {
-    std::vector<dk_activation> all;
-    for (int kind = 0; kind < DKI_ACTIVATION_COUNT; ++kind)
-        all.push_back(static_cast<dk_activation>(kind));
-    return all;
-}
-
-/// α of leaky_relu and elu.
-inline float alpha_of(dk_activation kind) {
-    return kind == DK_LEAKY_RELU ? 0.25f : kind == DK_ELU ? 0.75f : 0.0f;
-}
-
+/// Of a layer, and of rows in the middle of a batch.
 inline dki_nonlinearity nonlinearity(dk_activation kind) {
-    dki_nonlinearity g{};
-    g.kind = kind;
-    g.alpha = alpha_of(kind);
-    g.dropout_scale = 1.0f;
+    dki_nonlinearity g = numbers::plain(kind);
     g.layer = 2;
     g.first_row = 77;
     return g;
@@ -286,41 +270,20 @@ inline dki_nonlinearity with_dropout(dki_nonlinearity g, float p) {
     return g;
 }
 
-/// The factor of element (row, col), from the definition of the random words.
+/// The factor of element (row, col).
 inline float mask(const dki_nonlinearity &g, const dki_step_state &state, int64_t row,
                   int64_t col) {
-    if (!g.dropout_threshold) return 1.0f;
-    const uint32_t word =
-        dki_random_word(state.seed, DKI_FOR_DROPOUT, g.layer, state.tick,
-                        g.first_row + static_cast<uint32_t>(row), static_cast<uint64_t>(col));
-    return word < g.dropout_threshold ? 0.0f : g.dropout_scale;
+    return numbers::factor(g, state, row, col);
 }
 
-/// A state as after `begin` of step `tick`.
 inline dki_step_state state_at(uint64_t tick, uint64_t seed = 0x123456789abcdefu) {
-    dki_step_state state{};
-    state.tick = tick;
-    state.seed = seed;
-    state.beta1_power = state.beta2_power = 1.0;
-    state.inverse_normaliser = 1.0f;
-    state.rate = {0.1f, 1.0f, 1.0f, 1.0f};
-    return state;
+    return numbers::begun(tick, seed);
 }
 
 // --- running and comparing ----------------------------------------------------------------------
 
 /// Forward, backward, and three shuffles.
 inline const std::vector<uint64_t> orders = {0, 1, 2, 3, 4};
-
-/// γ_n of fp32 arithmetic.
-inline double gamma_n(double n) {
-    return dki_ref_gamma(n, 0x1p-24);
-}
-
-inline bool same_bits(const Floats &a, const Floats &b) {
-    return a.size() == b.size() &&
-           (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
-}
 
 /// Bit for bit, but for the sign and the payload of NaN.
 inline void expect_same(const Floats &x, const Floats &r, const std::string &what) {
@@ -332,17 +295,6 @@ inline void expect_same(const Floats &x, const Floats &r, const std::string &wha
     }
     EXPECT_EQ(0u, wrong) << what << ": element " << first << " of " << x.size() << " is "
                          << x[first] << ", not " << r[first];
-}
-
-/// Every element of x is within its bound of r.
-inline void expect_within(const Floats &x, const Doubles &r, const Doubles &bound,
-                          const std::string &what) {
-    ASSERT_EQ(x.size(), r.size()) << what;
-    size_t wrong = 0, first = 0;
-    for (size_t i = 0; i < x.size(); ++i)
-        if (!(std::fabs(static_cast<double>(x[i]) - r[i]) <= bound[i]) && wrong++ == 0) first = i;
-    EXPECT_EQ(0u, wrong) << what << ": element " << first << " of " << x.size() << " is "
-                         << x[first] << ", not " << r[first] << " ± " << bound[first];
 }
 
 /// "kernel fp16 127×129 (+5, @3)".
