@@ -165,6 +165,19 @@ TEST(CudaProducts, SumsAreFp32AndTf32OnlyWhereAskedFor) {
         }
 }
 
+// α and β that the host reads would be baked into a graph, and all its steps would have one rate.
+TEST(CudaProducts, AnUpdatesScalarsAreReadOnTheDevice) {
+    for (int32_t accumulate : {DKI_OVERWRITE, DKI_ADD, DKI_SCALE}) {
+        dki_product product = forward_product();
+        product.accumulate = accumulate;
+        dki_product_description made;
+        ASSERT_EQ(dki_product_describe(&product, nullptr, &made), CUBLAS_STATUS_SUCCESS);
+        EXPECT_EQ(attribute<int32_t>(made, CUBLASLT_MATMUL_DESC_POINTER_MODE),
+                  accumulate == DKI_SCALE ? CUBLASLT_POINTER_MODE_DEVICE
+                                          : CUBLASLT_POINTER_MODE_HOST);
+    }
+}
+
 // The heuristic reads from the addresses how aligned they are: one that is better aligned than the
 // real ones would bring algorithms that then fail.
 TEST(CudaProducts, WithoutOperandsAddressesAreAsAlignedAsTheProductSays) {

@@ -125,6 +125,16 @@ static void apply_epilogue(const dki_product &p, const dki_operands &o, int64_t 
     }
 }
 
+/// Scalars are read now, when the product runs. α and β multiply whatever is there: 0·NaN is NaN.
+static void accumulate(const dki_product &p, const dki_operands &o, size_t first,
+                       std::vector<float> &values) {
+    for (size_t i = 0; i < values.size() && p.accumulate != DKI_OVERWRITE; ++i) {
+        const float d = load(o.d, p.type_d, first + i);
+        values[i] =
+            p.accumulate == DKI_ADD ? values[i] + d : o.scalars[0] * values[i] + o.scalars[1] * d;
+    }
+}
+
 void multiply(const dki_product &p, const dki_operands &o, int algorithm) {
     const std::vector<float> a = operand(p, o.a, p.lda, p.trans_a != 0, p.m, p.k);
     const std::vector<float> b = operand(p, o.b, p.ldb, p.trans_b != 0, p.k, p.n);
@@ -132,8 +142,7 @@ void multiply(const dki_product &p, const dki_operands &o, int algorithm) {
     for (int64_t j = 0; j < p.n; ++j) {
         std::vector<float> values = column_of(a, b.data() + j * p.k, p.m, p.k, algorithm);
         const auto first = static_cast<size_t>(j * p.ldd);
-        for (size_t i = 0; i < values.size() && p.accumulate; ++i)
-            values[i] += load(o.d, p.type_d, first + i);
+        accumulate(p, o, first, values);
         apply_epilogue(p, o, j, values);
         for (size_t i = 0; i < values.size(); ++i) {
             store(o.d, p.type_d, first + i, values[i]);

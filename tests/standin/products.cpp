@@ -34,8 +34,9 @@ static std::string wrong_shape(const dki_product &p) {
         return value >= DKI_ELEMENT_F32 && value <= DKI_ELEMENT_F16;
     };
     if (p.m < 1 || p.n < 1 || p.k < 1) return "m, n or k below 1";
-    if (!flag(p.trans_a) || !flag(p.trans_b) || !flag(p.tf32) || !flag(p.accumulate))
+    if (!flag(p.trans_a) || !flag(p.trans_b) || !flag(p.tf32))
         return "a flag that is neither 0 nor 1";
+    if (p.accumulate < DKI_OVERWRITE || p.accumulate > DKI_SCALE) return "accumulate";
     if (!type(p.type) || !type(p.type_d)) return "an unknown type";
     if (p.type_d != p.type && p.type_d != DKI_ELEMENT_F32) return "D's type";
     if (p.tf32 && p.type != DKI_ELEMENT_F32) return "tf32 of operands that aren't fp32";
@@ -67,6 +68,7 @@ static std::vector<Span> spans(const dki_product &p, const dki_operands &o, int6
     if (has_bias(p.epilogue)) all.push_back({"bias", o.bias, static_cast<size_t>(p.m) * element_d});
     if (has_aux(p.epilogue))
         all.push_back({"aux", o.aux, static_cast<size_t>(p.n) * static_cast<size_t>(p.ld_aux / 8)});
+    if (p.accumulate == DKI_SCALE) all.push_back({"scalars", o.scalars, 2 * sizeof(float)});
     if (workspace > 0) all.push_back({"workspace", o.workspace, static_cast<size_t>(workspace)});
     return all;
 }
@@ -91,8 +93,9 @@ static std::string wrong_memory(const std::vector<Span> &all) {
 static std::string wrong_alignment(const dki_product &p, const std::vector<Span> &all) {
     for (const Span &span : all) {
         const uintptr_t need = strcmp(span.name, "workspace") == 0 ? 256
-                               : strcmp(span.name, "aux") == 0
-                                   ? 16
+                               : strcmp(span.name, "aux") == 0     ? 16
+                               : strcmp(span.name, "scalars") == 0
+                                   ? sizeof(float)
                                    : static_cast<uintptr_t>(p.alignment);
         if (reinterpret_cast<uintptr_t>(span.data) % need != 0)
             return std::string(span.name) + " isn't aligned as claimed";
@@ -106,6 +109,7 @@ static std::string wrong_product(const dki_product &p, const dki_operands &o, in
     if (workspace > p.workspace) return "a workspace below the algorithm's";
     if (!has_bias(p.epilogue) && o.bias) return "a bias that the epilogue doesn't have";
     if (!has_aux(p.epilogue) && o.aux) return "an aux that the epilogue doesn't have";
+    if (p.accumulate != DKI_SCALE && o.scalars) return "scalars that it doesn't take";
     const std::vector<Span> all = spans(p, o, workspace);
     wrong = wrong_memory(all);
     return wrong.empty() ? wrong_alignment(p, all) : wrong;

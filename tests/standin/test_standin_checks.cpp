@@ -18,7 +18,7 @@ class SpoiltTest : public GpuTest {
         memset(&product, 0, sizeof product);
         product.m = product.n = product.k = product.lda = product.ldb = product.ldd = 8;
         product.alignment = 256, product.workspace = 512;
-        operands = {device(256), device(256), device(256), nullptr, nullptr, device(512)};
+        operands = {device(256), device(256), device(256), nullptr, nullptr, device(512), nullptr};
         chosen = algorithm(product, 3);
     }
     void TearDown() override {
@@ -47,6 +47,8 @@ TEST_F(SpoiltTest, WrongDescriptionsAreReported) {
         {"D's type", [](dki_product &p) { p.type_d = DKI_ELEMENT_F16; }},
         {"tf32", [](dki_product &p) { p.type = p.type_d = DKI_ELEMENT_F16, p.tf32 = 1; }},
         {"alignment", [](dki_product &p) { p.alignment = 24; }},
+        {"accumulate", [](dki_product &p) { p.accumulate = DKI_SCALE + 1; }},
+        {"scalars doesn't lie", [](dki_product &p) { p.accumulate = DKI_SCALE; }},
         {"not an algorithm", [](dki_product &p) { p.workspace = 128; }},
     };
     for (const auto &entry : wrong) {
@@ -67,6 +69,7 @@ TEST_F(SpoiltTest, WrongMemoryIsReported) {
         {"workspace doesn't lie", [](dki_operands &o) { o.workspace = o.d; }},
         {"a bias that", [](dki_operands &o) { o.bias = o.d; }},
         {"an aux that", [](dki_operands &o) { o.aux = o.d; }},
+        {"scalars that", [](dki_operands &o) { o.scalars = static_cast<const float *>(o.a); }},
     };
     for (const auto &entry : wrong) {
         dki_operands spoilt = operands;

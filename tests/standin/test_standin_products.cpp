@@ -90,16 +90,21 @@ bool takes_aux(int32_t epilogue) {
     return epilogue >= DKI_EPILOGUE_RELU_AUX_BIAS;
 }
 
+constexpr float alpha_beta[] = {2, -0.5f};
+
 /// What the case should give: into d, bias and mask.
 void expect_product(const Case &c, const Matrix &a, const Matrix &b, Matrix &d, Matrix &bias,
                     Bytes &mask, size_t k) {
     for (size_t i = 0; i < d.rows; ++i) {
         float sum = 0;
         for (size_t j = 0; j < d.cols; ++j) {
-            float value = c.accumulate ? d.at(i, j) : 0;
+            float value = 0;
             for (size_t p = 0; p < k; ++p)
                 value +=
                     (c.trans_a ? a.at(p, i) : a.at(i, p)) * (c.trans_b ? b.at(j, p) : b.at(p, j));
+            if (c.accumulate == DKI_SCALE) value = alpha_beta[0] * value;
+            if (c.accumulate != DKI_OVERWRITE)
+                value += (c.accumulate == DKI_SCALE ? alpha_beta[1] : 1) * d.at(i, j);
             if (takes_bias(c.epilogue)) value += bias.at(i, 0);
             unsigned char &bits = mask[j * 16 + i / 8]; // a column of 128 bits
             const auto bit = static_cast<unsigned char>(1u << i % 8);
@@ -123,7 +128,8 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
     if (c.epilogue >= DKI_EPILOGUE_DRELU)
         for (unsigned char &byte : mask) byte = static_cast<unsigned char>(random());
     for (Matrix *matrix : {&a, &b, &d, &bias}) put(*matrix);
-    void *aux = device(mask.size()), *workspace = device(1024);
+    void *aux = device(mask.size()), *workspace = device(1024), *scalars = device(8);
+    poke(scalars, alpha_beta, sizeof alpha_beta);
     poke(aux, mask.data(), mask.size());
     dki_product product;
     memset(&product, 0, sizeof product);
@@ -141,7 +147,9 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
                                    d.device,
                                    with_bias ? bias.device : nullptr,
                                    takes_aux(c.epilogue) ? aux : nullptr,
-                                   workspace};
+                                   workspace,
+                                   c.accumulate == DKI_SCALE ? static_cast<float *>(scalars)
+                                                             : nullptr};
     const dki_algorithm chosen = algorithm(product, c.algorithm);
     EXPECT_TRUE(dki_gpu_algorithm_valid(gpu, &product, &chosen));
     ASSERT_EQ(dki_gpu_multiply(gpu, one, &product, &chosen, &operands), DK_OK) << dk_error_text();
@@ -154,7 +162,7 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
     EXPECT_EQ(got, d.host) << "with the padding, which nobody writes";
     EXPECT_EQ(got_bias, bias.host);
     EXPECT_EQ(got_mask, mask) << "bits past the end of a column are 1";
-    free_all({a.device, b.device, d.device, bias.device, aux, workspace});
+    free_all({a.device, b.device, d.device, bias.device, aux, workspace, scalars});
 }
 
 TEST_F(ProductTest, EveryEpilogueTypeTranspositionAndAlgorithm) {
@@ -165,7 +173,7 @@ TEST_F(ProductTest, EveryEpilogueTypeTranspositionAndAlgorithm) {
                                 {DKI_ELEMENT_BF16, DKI_ELEMENT_F32},
                                 {DKI_ELEMENT_F16, DKI_ELEMENT_F32}};
     for (const auto &type : types)
-        for (int32_t kind = 0; kind < 8; ++kind)
+        for (int32_t kind = 0; kind < 12; ++kind)
             for (int32_t epilogue = 0; epilogue < DKI_EPILOGUE_COUNT; ++epilogue)
                 for (int id = 1; id <= algorithms; ++id) {
                     SCOPED_TRACE(testing::Message()
@@ -175,8 +183,8 @@ TEST_F(ProductTest, EveryEpilogueTypeTranspositionAndAlgorithm) {
                           random);
                     if (HasFailure()) return;
                 }
-    EXPECT_EQ(counts().products, 5 * 8 * 6 * 3);
-    EXPECT_EQ(counts().products_by[3], 5 * 8 * 6);
+    EXPECT_EQ(counts().products, 5 * 12 * 6 * 3);
+    EXPECT_EQ(counts().products_by[3], 5 * 12 * 6);
 }
 
 /// D [n × 1] = A [n × k] B [k × 1] without padding, of fp32 values, by one algorithm.
@@ -214,7 +222,8 @@ class ColumnTest : public ProductTest {
         void *d = device(m * bytes_of(c.type_d)), *aux = device(c.mask.size());
         if (!c.mask.empty()) poke(aux, c.mask.data(), c.mask.size());
         const dki_operands operands = {
-            a, b, d, c.bias.empty() ? nullptr : bias, c.mask.empty() ? nullptr : aux, workspace};
+            a,         b,      d, c.bias.empty() ? nullptr : bias, c.mask.empty() ? nullptr : aux,
+            workspace, nullptr};
         const dki_algorithm chosen = algorithm(product, c.algorithm);
         EXPECT_EQ(dki_gpu_multiply(gpu, one, &product, &chosen, &operands), DK_OK)
             << dk_error_text();

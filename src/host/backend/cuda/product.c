@@ -39,7 +39,8 @@ void dki_product_make(const dki_product_rules *rules, const dki_bare_product *ba
                                .d = bare->out.data,
                                .bias = extras->bias,
                                .aux = extras->aux,
-                               .workspace = extras->workspace};
+                               .workspace = extras->workspace,
+                               .scalars = extras->scalars};
     memset(product, 0, sizeof *product);
     product->m = bare->out.cols;
     product->n = bare->out.rows;
@@ -75,10 +76,12 @@ static dk_status validate_types(const dki_product *product) {
     DKI_REQUIRE(is_flag(product->tf32) && (!product->tf32 || product->type == DKI_ELEMENT_F32),
                 DK_E_UNSUPPORTED, "TF32 is for products of fp32, not of elements of type %d",
                 (int)product->type);
-    DKI_REQUIRE(is_flag(product->trans_a) && is_flag(product->trans_b) &&
-                    is_flag(product->accumulate),
-                DK_E_UNSUPPORTED, "a product with flags %d, %d, %d: each is 0 or 1",
-                (int)product->trans_a, (int)product->trans_b, (int)product->accumulate);
+    DKI_REQUIRE(is_flag(product->trans_a) && is_flag(product->trans_b), DK_E_UNSUPPORTED,
+                "a product with flags %d, %d: each is 0 or 1", (int)product->trans_a,
+                (int)product->trans_b);
+    DKI_REQUIRE(product->accumulate >= DKI_OVERWRITE && product->accumulate <= DKI_SCALE,
+                DK_E_UNSUPPORTED, "a product that does %d with its result, which doesn't exist",
+                (int)product->accumulate);
     return DK_OK;
 }
 
@@ -155,6 +158,11 @@ static dk_status validate_addresses(const dki_product *product, const dki_operan
     DKI_REQUIRE(divides(type_bytes, operands->a) && divides(type_bytes, operands->b) &&
                     divides(d_bytes, operands->d) && divides(d_bytes, operands->bias),
                 DK_E_SHAPE, "a product with an address in the middle of an element");
+    DKI_REQUIRE((product->accumulate == DKI_SCALE) == (operands->scalars != NULL) &&
+                    divides(sizeof(float), operands->scalars),
+                DK_E_SHAPE, "a product %s",
+                operands->scalars ? "with scalars that it doesn't take, or that aren't aligned"
+                                  : "without the scalars that it takes");
     DKI_REQUIRE(divides(AUX_ALIGNMENT, operands->aux), DK_E_SHAPE,
                 "a product's mask must start on %d bytes", (int)AUX_ALIGNMENT);
     DKI_REQUIRE(product->workspace >= 0 && (product->workspace == 0 ||

@@ -25,6 +25,13 @@ typedef enum dki_epilogue {
     DKI_EPILOGUE_COUNT = 6
 } dki_epilogue;
 
+/** What becomes of what D held; an algorithm's key, as the epilogue is. */
+typedef enum dki_accumulate {
+    DKI_OVERWRITE = 0, /* D = A B */
+    DKI_ADD = 1,       /* D += A B */
+    DKI_SCALE = 2 /* D = α A B + β D; α and β lie in device memory and are read when it runs */
+} dki_accumulate;
+
 /** Everything an algorithm depends on; compared and hashed as bytes, so it has no padding and is
  *  zeroed before it is filled. */
 typedef struct dki_product {
@@ -33,7 +40,7 @@ typedef struct dki_product {
     int32_t type, type_d;                   /* dki_element of A and B, of D */
     int32_t tf32;                           /* fp32 operands may be rounded to TF32 */
     int32_t epilogue;                       /* dki_epilogue */
-    int32_t accumulate;                     /* β: 0 or 1 */
+    int32_t accumulate;                     /* dki_accumulate */
     int32_t alignment;                      /* least alignment of all addresses, 2 … 256 bytes */
     int64_t workspace;                      /* bytes an algorithm may use */
 } dki_product;
@@ -44,6 +51,7 @@ typedef struct dki_operands {
     void *bias; /* [m], D's type: read, or written by _BGRAD; or NULL */
     void *aux;  /* or NULL */
     void *workspace;
+    const float *scalars; /* DKI_SCALE: α, β; or NULL */
 } dki_operands;
 
 /** cublasLtMatmulAlgo_t and what it needs. */
@@ -71,8 +79,9 @@ static inline size_t dki_relu_aux_bytes(int64_t rows, int64_t width) {
 typedef struct dki_product_extras {
     dki_epilogue epilogue;
     void *bias, *aux;
-    bool accumulate;
+    int32_t accumulate; /* dki_accumulate */
     void *workspace;
+    const float *scalars;
 } dki_product_extras;
 
 /** The product of one of the seam's kinds (the shapes in `bare`), and its operands in the library's
