@@ -44,7 +44,9 @@ __global__ void begin_kernel(dki_rule rule, bool decide_follows, dki_mailbox *ma
     state->delta_scale = dki_loss_scale(state);
     state->rate.grad_scale = 1.0f / state->delta_scale;
     state->skip = 0;
-    if (!decide_follows) count_update(state, rule);
+    if (decide_follows) return;
+    count_update(state, rule);
+    if (!state->bad_tick) dki_linear_scalars(&rule, &state->rate, state->product_scalars);
 }
 
 struct Decision {

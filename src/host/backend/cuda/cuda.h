@@ -71,6 +71,8 @@ dk_status dki_cuda_prepare(dki_backend *, const dki_plan_request *, dki_plan *);
 int64_t dki_cuda_ld(const dki_cuda *cuda, int64_t cols);
 /** Whether layer k may keep g′ as a bit mask; plan_choose.c decides whether it does. */
 bool dki_cuda_may_mask(const dki_cuda *cuda, const dki_plan_request *request, size_t k);
+/** Whether the update may be in the product of dW; plan_choose.c decides whether it is. */
+bool dki_cuda_may_fuse_update(const dki_cuda *cuda, const dki_plan_request *request);
 /** Bytes of the partial sums of columns [rows, cols], for any number of rows up to that. */
 size_t dki_cuda_sums_bytes(int64_t rows, int64_t cols);
 
@@ -94,6 +96,11 @@ dk_status dki_cuda_forward_by(dki_cuda *cuda, dki_lane lane, const dki_linear_fo
                               dki_way way);
 dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
                                     const dki_linear_backward_data *op, dki_way way);
+dk_status dki_cuda_backward_params_by(dki_cuda *cuda, dki_lane lane,
+                                      const dki_linear_backward_params *op, dki_way way);
+/** The product that has the update in it. */
+void dki_cuda_update_product(const dki_cuda *cuda, const dki_linear_backward_params *op,
+                             dki_bare_product *bare, dki_product_extras *extras);
 /** db (+)= the column sums of a matrix. */
 dk_status dki_cuda_sum_columns(dki_cuda *cuda, dki_lane lane, dki_matrix matrix, float *db,
                                bool accumulate, void *workspace);

@@ -12,7 +12,8 @@
 typedef enum dki_question {
     DKI_QUESTION_ALGORITHM = 0, /* which algorithm of the library? */
     DKI_QUESTION_FUSED = 1,     /* forward: is this epilogue better than a kernel of ours? */
-    DKI_QUESTION_MASK = 2       /* [n, m]: how is ReLU's g′ kept and applied? (dki_way) */
+    DKI_QUESTION_MASK = 2,      /* [n, m]: how is ReLU's g′ kept and applied? (dki_way) */
+    DKI_QUESTION_UPDATE = 3     /* dW: is the update in the product better than behind it? */
 } dki_question;
 
 /** Compared and hashed as bytes: no padding, zeroed before it is filled. */
