@@ -12,6 +12,7 @@ namespace {
 template <class T>
 __global__ void __launch_bounds__(DKI_THREADS)
     cast_kernel(const float *from, T *to, int64_t count, bool packed) {
+    dki_wait_for_earlier();
     enum { N = dki_lanes<T>::COUNT };
     const int64_t thread = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int64_t threads = (int64_t)gridDim.x * blockDim.x;
@@ -39,6 +40,7 @@ template <class T>
 __global__ void __launch_bounds__(DKI_THREADS)
     settle_kernel(float *parameters, T *working, int64_t count, bool packed,
                   dki_step_state *state) {
+    dki_wait_for_earlier();
     enum { N = dki_lanes<T>::COUNT };
     const int64_t thread = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int64_t threads = (int64_t)gridDim.x * blockDim.x;

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-typedef void *dki_stream; /* cudaStream_t */
+typedef void *dki_stream; /* dki_queue (kernels/queue.h); the tests have their own */
 
 /** Rows of a tile of column sums: one block sums that many of its columns. */
 static inline int64_t dki_sum_tile_rows(int64_t rows) {

@@ -191,6 +191,28 @@ TEST_F(Test, WhereTheLibraryHasNoSuchProductNothingIsFused) {
     EXPECT_EQ(trained(DK_FP32, fused_sgd(), false).size(), separate.size());
 }
 
+// Dependent launches where they are faster by more than measurements differ, only there, never where
+// nothing is to be timed; and not where they fail. The bits are the same.
+TEST_F(Test, LaunchesAreDependentWhereThatPays) {
+    const auto dependent_kernels = [](double time, bool work, bool deterministic) {
+        set_dependent_launches(time, work);
+        const std::vector<float> weights = trained(DK_FP32, adam(), deterministic);
+        const Counts all = counts();
+        reset_counts();
+        return std::make_pair(all.dependent_kernels, weights);
+    };
+    const auto plain = dependent_kernels(0.01, true, false),
+               faster = dependent_kernels(0.005, true, false);
+    EXPECT_EQ(plain.second, faster.second);
+    EXPECT_GT(plain.first, 0) << "tried";
+    EXPECT_GT(faster.first, 2 * plain.first) << "and kept";
+    EXPECT_EQ(dependent_kernels(0.0099, true, false).first, plain.first) << "by 1 % only";
+    const auto broken = dependent_kernels(0.001, false, false);
+    EXPECT_EQ(broken.first, 0);
+    EXPECT_EQ(broken.second, plain.second);
+    EXPECT_EQ(dependent_kernels(0.001, true, true).first, 0) << "deterministic";
+}
+
 // --- failures ----------------------------------------------------------------------------------
 
 /// Opens a GPU, trains an epoch of 70 rows and evaluates. `loss` and `made`: the loss, and the calls

@@ -343,6 +343,7 @@ static dk_status choose_all(chooser *choose) {
 dk_status dki_cuda_choose(dki_cuda *cuda, const dki_plan_request *request) {
     chooser choose = {.cuda = cuda, .request = request};
     DKI_TRY(dki_cuda_sync(&cuda->base));
+    DKI_TRY(dki_cuda_choose_launches(cuda));
     DKI_TRY(dki_timer_open(&choose.timer, cuda->gpu, cuda->lanes[DKI_LANE_PARAMS]));
     const dk_status status = choose_all(&choose);
     dki_timer_close(&choose.timer);
