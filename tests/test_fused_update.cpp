@@ -49,6 +49,7 @@ struct Layer {
     dki_rule rule;
     bool accumulate; ///< dW was 1 everywhere
     float lr;
+    uint64_t bad_tick = 0; ///< latched before
 };
 
 constexpr int64_t before = 64, behind = 64; ///< elements of the regions around W
@@ -77,7 +78,9 @@ Regions run_layer(Device &device, const Layer &l, bool fused) {
     Array<float> gradients(device, region_of(l, ones, 0.0f));
     Array<float> slot1(device, region_of(l, ones, 7.0f)), slot2(device, region_of(l, ones, 7.0f));
     Array<char> workspace(device, workspace_for(device, s.rows, s.inputs, s.width));
-    Array<dki_step_state> states(device, {operations::state_at(0)});
+    dki_step_state start = operations::state_at(0);
+    start.bad_tick = l.bad_tick;
+    Array<dki_step_state> states(device, {start});
     dki_mailbox mail{};
     for (dki_tick &entry : mail.announced) entry = {l.lr, 1.0f};
     Array<dki_mailbox> mailbox(device, {mail}, DKI_MEMORY_SHARED);
@@ -199,16 +202,28 @@ TEST_P(FusedUpdate, IsTheSameOnAnyNumberOfThreads) {
     }
 }
 
-// Breaks where a step that is latched, before or in an earlier layer, still updates.
+// Breaks where what is latched already, by an earlier layer or step, is updated all the same.
 TEST_P(FusedUpdate, DoesNothingOnceLatched) {
-    const Size size = {5, 6, 7};
-    Layer l = make_layer(size, 0, random, false, rule_of(DK_SGD, 0.5f, false, 0.0f), false);
-    l.delta[3] = NAN; /* gradient 3 of layer 1 of the loop: bad in the first step already */
-    const Regions after = run_layer(device, l, true);
-    EXPECT_EQ(after.state.bad_tick, on_cpu(GetParam()) ? 1u : 0u)
-        << "the CPU looks at dW; a GPU's latch is for others to set";
-    if (!on_cpu(GetParam())) return;
-    for (float w : after.parameters) EXPECT_TRUE(std::isfinite(w));
+    for (dk_optimizer kind : {DK_SGD, DK_ADAMW}) {
+        Layer l = make_layer({5, 6, 7}, 0, random, false, rule_of(kind, 0.5f, false, 0.0f), false);
+        l.bad_tick = 9;
+        const Regions after = run_layer(device, l, true);
+        EXPECT_TRUE(same_bits(after.parameters, region_of(l, l.w, 7.0f)));
+        EXPECT_EQ(after.state.bad_tick, 9u);
+    }
+}
+
+// The CPU looks at dW, latches, and leaves W alone where it isn't finite.
+TEST_P(FusedUpdate, LeavesWAloneWhereItsGradientIsNotFiniteOnTheCpu) {
+    if (!on_cpu(GetParam())) GTEST_SKIP() << "a GPU's latch is for others to set";
+    for (float bad : {NAN, INFINITY}) {
+        Layer l =
+            make_layer({5, 6, 7}, 0, random, false, rule_of(DK_SGD, 0.5f, false, 0.0f), false);
+        l.delta[3] = bad;
+        const Regions after = run_layer(device, l, true);
+        EXPECT_EQ(after.state.bad_tick, 1u);
+        EXPECT_TRUE(same_bits(after.parameters, region_of(l, l.w, 7.0f))) << "one tile";
+    }
 }
 
 // --- training -----------------------------------------------------------------------------------

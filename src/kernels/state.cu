@@ -47,7 +47,8 @@ __global__ void begin_kernel(dki_rule rule, bool decide_follows, dki_mailbox *ma
     state->skip = 0;
     if (decide_follows) return;
     count_update(state, rule);
-    if (!state->bad_tick) dki_linear_scalars(&rule, &state->rate, state->product_scalars);
+    dki_linear_scalars(&rule, &state->rate, state->product_scalars);
+    if (state->bad_tick) dki_hold_products(state);
 }
 
 struct Decision {

@@ -88,9 +88,8 @@ TEST(BeginKernel, GivesProductsTheirScalarsUnlessAStepIsLatched) {
         mailbox.announced[tick % DKI_RING] = {0.5f / static_cast<float>(tick), 1.0f};
         if (tick == 7) state.bad_tick = 6;
         ASSERT_EQ(0, dki_cuda_begin(nullptr, &op));
-        const uint64_t last = tick < 7 ? tick : 6;
-        const double lr = static_cast<double>(0.5f / static_cast<float>(last));
-        EXPECT_EQ(static_cast<float>(-lr), state.product_scalars[0]) << tick;
+        const double lr = tick < 7 ? static_cast<double>(0.5f / static_cast<float>(tick)) : 0.0;
+        EXPECT_EQ(static_cast<float>(0.0 - lr), state.product_scalars[0]) << tick;
         EXPECT_EQ(static_cast<float>(1.0 - lr * 0.25), state.product_scalars[1]) << tick;
     }
 }
