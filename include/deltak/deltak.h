@@ -574,8 +574,8 @@ typedef struct dk_train_options {
      *  The parameters are those of false: to the bit on the CPU, where it goes for every optimizer;
      *  within rounding on a GPU, where it goes for plain SGD without clip_value, and not in fp16.
      *  Otherwise, and in a step of several micro-batches on a GPU, the update follows its gradient
-     *  as it does without. dW can't be read (DK_E_NOT_KEPT), and neither clip_norm nor DK_KEEP_ALL
-     *  goes with it (DK_E_ARGUMENT).
+     *  as it does without. It is meant for GPUs: a CPU is no faster by it. dW can't be read
+     *  (DK_E_NOT_KEPT), and neither clip_norm nor DK_KEEP_ALL goes with it (DK_E_ARGUMENT).
      *
      *  What it costs: a gradient that isn't finite reaches the parameters. A step of which
      *  DK_E_NONFINITE tells may have been taken by some layers; on the CPU only where the gradient
