@@ -9,8 +9,9 @@
  * same numbers; so large that lr·g isn't denormal. */
 static const double STANDSTILL = 1e-12;
 
-static dk_status open_bench(dki_bench *bench, dk_context *context, const dk_net_desc *desc,
-                            const dk_train_options *options) {
+dk_status dki_bench_open(dki_bench *bench, dk_context *context, const dk_net_desc *desc,
+                         const dk_train_options *options) {
+    *bench = (dki_bench){.allocator = &context->allocator};
     dk_train_options o;
     DKI_TRY(dki_train_options_resolve(options, &o));
     o.schedule = DK_SCHEDULE_CONSTANT;
@@ -26,7 +27,7 @@ static dk_status open_bench(dki_bench *bench, dk_context *context, const dk_net_
     return dki_bench_products(bench);
 }
 
-static void close_bench(dki_bench *bench, dki_backend *backend) {
+void dki_bench_close(dki_bench *bench, dki_backend *backend) {
     for (int i = 0; i < DKI_BENCH_METHODS; ++i) dki_play_forget(backend, &bench->floors[i].played);
     for (int i = 0; i < DKI_PART_COUNT; ++i) dki_play_forget(backend, &bench->parts[i].played);
     dki_trace_close(&bench->trace);
@@ -126,13 +127,13 @@ static dk_status run(dk_context *context, const dk_net_desc *desc, const dk_trai
     static const dk_bench_options defaults = DK_BENCH_OPTIONS_INIT;
     if (!how) how = &defaults;
     DKI_TRY(require(context, how, result));
-    dki_bench bench = {.allocator = &context->allocator};
+    dki_bench bench;
+    dk_status status = dki_bench_open(&bench, context, desc, options);
     bench.trace.timed = to != NULL;
-    dk_status status = open_bench(&bench, context, desc, options);
     if (!status) status = dki_bench_measure(&bench, how);
     if (!status) status = summarise(&bench, result);
     if (!status && to) status = explain(&bench, to);
-    close_bench(&bench, context->backend);
+    dki_bench_close(&bench, context->backend);
     return status;
 }
 

@@ -70,6 +70,11 @@ static inline dki_backend *dki_bench_backend(const dki_bench *bench) {
     return bench->net->context->backend;
 }
 
+/** benchmark.c: all that is measured, with random data; closed also where opening it failed. */
+dk_status dki_bench_open(dki_bench *bench, dk_context *context, const dk_net_desc *desc,
+                         const dk_train_options *options);
+void dki_bench_close(dki_bench *bench, dki_backend *backend);
+
 /** data.c: random features; labels in range, or targets; enough batches that the next one isn't in
  *  the caches. */
 dk_status dki_bench_data(dki_bench *bench);
@@ -92,7 +97,9 @@ double dki_sorted_median(double *values, size_t count);
 /** The q-quantile of sorted values. */
 double dki_quantile(const double *sorted, size_t count, double q);
 
-/** measure.c: rounds until both the count and the time asked for are reached. */
+/** measure.c: the first steps, the trace, the floor and the parts, and how long a burst is. */
+dk_status dki_bench_warm_up(dki_bench *bench);
+/** Rounds until both the count and the time asked for are reached. */
 dk_status dki_bench_measure(dki_bench *bench, const dk_bench_options *options);
 /** One step with the trace in the backend's place. */
 dk_status dki_bench_trace(dki_bench *bench);

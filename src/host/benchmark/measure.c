@@ -101,7 +101,7 @@ static dki_burst burst_of(const dki_bench *bench, double launch_ms) {
 }
 
 /* Round 0 is overwritten by the first that counts. */
-static dk_status warm_up(dki_bench *bench) {
+dk_status dki_bench_warm_up(dki_bench *bench) {
     const dki_burst one = {0, 1};
     double step = 0.0, host = 0.0;
     DKI_TRY(run_steps(bench, &one, &step, &host));
@@ -119,7 +119,7 @@ static dk_status warm_up(dki_bench *bench) {
 }
 
 dk_status dki_bench_measure(dki_bench *bench, const dk_bench_options *options) {
-    DKI_TRY(warm_up(bench));
+    DKI_TRY(dki_bench_warm_up(bench));
     const double began = dki_host_ms();
     for (bench->rounds = 0; bench->rounds < DKI_BENCH_ROUNDS; ++bench->rounds) {
         const bool enough = bench->rounds >= (size_t)options->repeats;
