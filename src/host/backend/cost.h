@@ -15,6 +15,12 @@ static inline void dki_cost_add(dki_cost *cost, int launches, double read, doubl
     cost->written += written;
 }
 
+/** Of an operation without a product. */
+static inline dki_cost dki_cost_of(int launches, double read, double written) {
+    const dki_cost cost = {0.0, read, written, launches};
+    return cost;
+}
+
 /** 2·rows·cols·depth. */
 static inline double dki_product_flops(const dki_bare_product *product) {
     const int64_t depth = product->kind == DKI_PRODUCT_PARAMS ? product->a.rows : product->a.cols;
@@ -45,9 +51,8 @@ static inline dki_cost dki_gather_cost(const dki_gather *op, size_t s) {
     const double answers = (op->labels_in ? 4.0 : 0.0) + (op->weights_in ? 4.0 : 0.0) +
                            (op->targets_in ? 4.0 * (double)op->target_cols : 0.0);
     const double features = dki_matrix_elements(&op->x);
-    return (dki_cost){.read = source * features + rows * ((op->order ? 8.0 : 0.0) + answers),
-                      .written = (double)s * features + rows * answers,
-                      .launches = 1};
+    return dki_cost_of(1, source * features + rows * ((op->order ? 8.0 : 0.0) + answers),
+                       (double)s * features + rows * answers);
 }
 
 /** z or a, once each, and what it is compared with; δ⁽ᴸ⁾, and a double for each row's loss. The
@@ -59,31 +64,27 @@ static inline dki_cost dki_loss_cost(const dki_loss *op, size_t s) {
     const double targets = op->targets ? 4.0 * elements : 4.0 * rows;
     const double weights = op->weights ? 4.0 * rows : 0.0;
     const double classes = op->rule.class_weights ? 4.0 * (double)op->a.cols : 0.0;
-    return (dki_cost){.read =
-                          (both ? 2.0 : 1.0) * (double)s * elements + targets + weights + classes,
-                      .written = (op->delta.data ? (double)s * elements : 0.0) + 8.0 * rows,
-                      .launches = 1};
+    return dki_cost_of(1, (both ? 2.0 : 1.0) * (double)s * elements + targets + weights + classes,
+                       (op->delta.data ? (double)s * elements : 0.0) + 8.0 * rows);
 }
 
 /** θ and the slots are read and written, g is read; the working copy of s bytes is written. */
 static inline dki_cost dki_update_cost(const dki_update_range *op, size_t s) {
     const double count = (double)op->range.count;
     const double both = 4.0 + (op->slot1 ? 4.0 : 0.0) + (op->slot2 ? 4.0 : 0.0);
-    return (dki_cost){.read = count * (both + 4.0),
-                      .written = count * (both + (op->working ? (double)s : 0.0)),
-                      .launches = op->range.count ? 1 : 0};
+    return dki_cost_of(op->range.count ? 1 : 0, count * (both + 4.0),
+                       count * (both + (op->working ? (double)s : 0.0)));
 }
 
 /** The state is read and written; a tick is read, a report left. */
 static inline dki_cost dki_begin_cost(int launches) {
-    return (dki_cost){.read = sizeof(dki_step_state) + sizeof(dki_tick),
-                      .written = sizeof(dki_step_state) + sizeof(dki_report),
-                      .launches = launches};
+    return dki_cost_of(launches, sizeof(dki_step_state) + sizeof(dki_tick),
+                       sizeof(dki_step_state) + sizeof(dki_report));
 }
 
 /** Every gradient, once. */
 static inline dki_cost dki_decide_cost(const dki_decide *op) {
-    dki_cost cost = {.launches = 0};
+    dki_cost cost = dki_cost_of(0, 0.0, 0.0);
     for (size_t i = 0; i < op->range_count; ++i)
         if (op->ranges[i].count) dki_cost_add(&cost, 1, 4.0 * (double)op->ranges[i].count, 0.0);
     return cost;

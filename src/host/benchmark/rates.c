@@ -9,7 +9,7 @@
 /* A size isn't tried where one try of the one before took longer by the host's clock. */
 static const double LONG_ENOUGH_MS = 50.0;
 static const double LEAST_SET = 65536.0, NEXT_SET = 4.0;
-enum { SMALLEST_PRODUCT = 256, LARGEST_PRODUCT = 8192, TRIES = 3, SHORT_OPERATIONS = 64 };
+enum { SMALLEST_PRODUCT = 256, LARGEST_PRODUCT = 8192, TRIES = 3, SHORT_OPERATIONS = 16 };
 
 /* The least of some tries by the device's clock, and by the host's, in ms. */
 typedef struct {

@@ -36,7 +36,7 @@ static dki_cost loss_cost(const dki_loss *op) {
 
 dk_status dki_cpu_cost(dki_backend *backend, const dki_operation *operation, dki_cost *cost) {
     (void)backend;
-    *cost = (dki_cost){.launches = 0};
+    *cost = dki_cost_of(0, 0.0, 0.0);
     switch (operation->kind) {
     case DKI_OPERATION_GATHER:
         *cost = dki_gather_cost(&operation->as.gather, FLOAT);

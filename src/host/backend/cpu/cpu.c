@@ -4,7 +4,6 @@
 #include "base/memory.h"
 
 #include <cblas.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -47,10 +46,11 @@ static block_head *head_of(void *memory) {
 }
 
 static void count_allocated(dki_cpu *cpu, size_t bytes) {
-    uint64_t now = atomic_fetch_add(&cpu->allocated, bytes) + bytes;
-    uint64_t most = atomic_load(&cpu->allocated_most);
-    while (now > most && !atomic_compare_exchange_weak(&cpu->allocated_most, &most, now)) {
-    }
+    uint64_t now = __atomic_add_fetch(&cpu->allocated, bytes, __ATOMIC_RELAXED);
+    uint64_t most = __atomic_load_n(&cpu->allocated_most, __ATOMIC_RELAXED);
+    while (now > most && !__atomic_compare_exchange_n(&cpu->allocated_most, &most, now, true,
+                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
 }
 
 /* dki_alloc aligns to 64 bytes, tensors want 256; the start of the block is kept in front. */
@@ -73,7 +73,7 @@ static dk_status cpu_alloc(dki_backend *backend, dki_memory where, size_t bytes,
 
 static void cpu_release(dki_backend *backend, void *memory) {
     if (!memory) return;
-    atomic_fetch_sub(&dki_cpu_of(backend)->allocated, head_of(memory)->bytes);
+    __atomic_sub_fetch(&dki_cpu_of(backend)->allocated, head_of(memory)->bytes, __ATOMIC_RELAXED);
     dki_release(dki_cpu_of(backend)->services.allocator, head_of(memory)->block);
 }
 
@@ -176,8 +176,8 @@ static dk_status cpu_describe(dki_backend *backend, dki_backend_info *info) {
     info->threads = cpu->threads;
     info->memory_total = memory_line("MemTotal");
     info->memory_free = memory_line("MemAvailable");
-    info->allocated = atomic_load(&cpu->allocated);
-    info->allocated_most = atomic_load(&cpu->allocated_most);
+    info->allocated = __atomic_load_n(&cpu->allocated, __ATOMIC_RELAXED);
+    info->allocated_most = __atomic_load_n(&cpu->allocated_most, __ATOMIC_RELAXED);
     return DK_OK;
 }
 

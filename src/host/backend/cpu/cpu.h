@@ -14,9 +14,9 @@ typedef struct dki_cpu {
     const dki_loops *loops;
     dki_pool *pool;
     int threads;
-    bool small_products; /* see tiles.h */
-    _Atomic uint64_t allocated, allocated_most;
-    double marks[DKI_MARKS]; /* milliseconds */
+    bool small_products;                /* see tiles.h */
+    uint64_t allocated, allocated_most; /* atomic; bytes */
+    double marks[DKI_MARKS];            /* milliseconds */
 } dki_cpu;
 
 static inline dki_cpu *dki_cpu_of(dki_backend *backend) {

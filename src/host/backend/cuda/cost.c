@@ -102,7 +102,7 @@ static dki_cost gather_cost(const dki_gather *op, size_t s) {
 
 static dk_status operation_cost(dki_cuda *cuda, const dki_operation *operation, dki_cost *cost) {
     const size_t s = size_of(cuda);
-    *cost = (dki_cost){.launches = 0};
+    *cost = dki_cost_of(0, 0.0, 0.0);
     switch (operation->kind) {
     case DKI_OPERATION_GATHER:
         *cost = gather_cost(&operation->as.gather, s);
