@@ -93,7 +93,7 @@ struct NetCloser {
 
 /// The sum of what the operations of a trace cost; of its products alone, flops and bytes.
 struct Sum {
-    int launches = 0;
+    int launches = 0, of_data_gradients = 0;
     double flops = 0, product_bytes = 0;
 };
 
@@ -106,6 +106,7 @@ Sum sum_of(dki_backend *backend, const dki_trace &trace) {
         EXPECT_EQ(backend->ops->cost(backend, &o, &cost), DK_OK) << dk_error_text();
         sum.launches += cost.launches;
         sum.flops += cost.flops;
+        if (o.kind == DKI_OPERATION_BACKWARD_DATA) sum.of_data_gradients += cost.launches;
         const auto product = [&](dki_product_kind kind, const dki_matrix &a, const dki_matrix &b,
                                  const dki_matrix &out, size_t s_out, bool accumulate) {
             const dki_bare_product bare = {kind, a, b, out};
@@ -176,6 +177,10 @@ TEST_P(CostOf, AStepIsWhatRuns) {
         EXPECT_EQ(said.flops, ran.product_flops);
         EXPECT_EQ(said.product_bytes, ran.product_bytes);
         EXPECT_GT(ran.products, 0);
+        if (c.name == "timed_fp32")
+            EXPECT_EQ(said.of_data_gradients, 2) << "g' and db of both in the epilogue";
+        if (c.name == "timed_bf16")
+            EXPECT_EQ(said.of_data_gradients, 6) << "a mask in the epilogue, two kernels for db";
         dki_trace_close(&trace);
     }
 }
