@@ -218,7 +218,8 @@ TEST_F(Command, ExplainsAStep) {
     EXPECT_GE(json_array_size(json_object_get(o.get(), "bandwidth_gb_s")), 1u);
     const Outcome table = run(options);
     EXPECT_EQ(table.code, 0) << table.err;
-    for (const char *text : {"weight gradient", "predicted", "launches", "above the bare products"})
+    for (const char *text :
+         {"weight gradient", "should, ms", "launches", "above the bare products"})
         EXPECT_NE(table.out.find(text), std::string::npos) << text;
 }
 

@@ -134,7 +134,7 @@ typedef struct {
 static sums print_operations(const bench_report *report) {
     sums total = {0.0, 0.0};
     printf("\n%-16s %5s %4s %9s %9s %8s %10s %10s %6s\n", "operation", "layer", "lane", "GFLOP",
-           "MB", "launches", "predicted", "measured", "step");
+           "MB", "launches", "should, ms", "takes, ms", "step");
     for (size_t i = 0; i < report->count; ++i) {
         const dk_bench_operation *row = &report->rows[i];
         char layer[24] = "-";
@@ -170,9 +170,10 @@ static void print_kind(const bench_report *report, size_t first) {
 static void print_won(const bench_report *report, const sums *total) {
     const dk_bench_result *r = &report->result;
     const double together = total->products + total->others;
-    printf("\noperations with a product %.4g ms, others %.4g ms, together %.4g ms; a step %.4g ms%s\n",
-           total->products, total->others, together, r->step_ms,
-           together > r->step_ms ? ": lanes overlap, or the marks take time" : "");
+    printf(
+        "\noperations with a product %.4g ms, others %.4g ms, together %.4g ms; a step %.4g ms%s\n",
+        total->products, total->others, together, r->step_ms,
+        together > r->step_ms ? ": lanes overlap, or the marks take time" : "");
     printf("above the bare products: %.4g ms of a step; of that, by operation:\n",
            r->step_ms - r->floor_ms);
     for (size_t i = 0; i < report->count; ++i) print_kind(report, i);

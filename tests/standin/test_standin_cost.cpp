@@ -131,6 +131,8 @@ Sum sum_of(dki_backend *backend, const dki_trace &trace) {
 /// A step of 16 rows that is traced while it is queued: what ran is what was said.
 TEST_P(CostOf, AStepIsWhatRuns) {
     const Case &c = GetParam();
+    // kernels of ours take so long that whatever can be in an epilogue is
+    if (!c.deterministic) set_times([](const dki_product &, int) { return 0.5; }, 5);
     const auto context = cuda(c.precision, c.deterministic);
     std::vector<dk_layer> layers = {layer(24, c.activation, c.dropout),
                                     layer(9, c.activation, c.dropout, c.frozen),
@@ -177,10 +179,10 @@ TEST_P(CostOf, AStepIsWhatRuns) {
         EXPECT_EQ(said.flops, ran.product_flops);
         EXPECT_EQ(said.product_bytes, ran.product_bytes);
         EXPECT_GT(ran.products, 0);
-        if (c.name == "timed_fp32")
-            EXPECT_EQ(said.of_data_gradients, 2) << "g' and db of both in the epilogue";
-        if (c.name == "timed_bf16")
-            EXPECT_EQ(said.of_data_gradients, 6) << "a mask in the epilogue, two kernels for db";
+        // g' and db of both in the epilogue; a mask in the epilogue, two kernels for db
+        const int data = said.of_data_gradients;
+        EXPECT_TRUE(c.name != "timed_fp32" || data == 2) << data;
+        EXPECT_TRUE(c.name != "timed_bf16" || data == 6) << data;
         dki_trace_close(&trace);
     }
 }
