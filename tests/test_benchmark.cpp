@@ -180,7 +180,7 @@ TEST(Benchmark, TheFloorHasTheFlopsOfTheStepsProducts) {
     EXPECT_EQ(flops, dki_bench_flops(bench.get()));
 }
 
-/// What is in the session's tensors, by name, in fp32.
+/// What is in the session's tensors and in the parameters, by name, in fp32.
 std::map<std::string, Floats> tensors(Bench &bench) {
     dki_backend *backend = bench.backend();
     const dki_tensors &t = bench->trainer->session->tensors;
@@ -193,10 +193,12 @@ std::map<std::string, Floats> tensors(Bench &bench) {
     const dki_layout &layout = bench->net->layout;
     return {{"a1", read(t.a[1].data, ROWS * t.a[1].ld)},
             {"delta1", read(t.delta[1].data, ROWS * t.delta[1].ld)},
-            {"gradients", read(t.gradients, layout.weights_end)}};
+            {"delta2", read(t.delta[2].data, ROWS * t.delta[2].ld)},
+            {"gradients", read(t.gradients, layout.weights_end)},
+            {"parameters", read(bench->net->parameters, layout.weights_end)}};
 }
 
-/// Fills them with what no product leaves.
+/// Fills what a step writes with what no operation leaves; finite, or an update would do nothing.
 void spoil(Bench &bench) {
     dki_backend *backend = bench.backend();
     const dki_tensors &t = bench->trainer->session->tensors;
@@ -207,6 +209,7 @@ void spoil(Bench &bench) {
     };
     write(t.a[1].data, ROWS * t.a[1].ld);
     write(t.delta[1].data, ROWS * t.delta[1].ld);
+    write(t.delta[2].data, ROWS * t.delta[2].ld);
     write(t.gradients, bench->net->layout.weights_end);
 }
 
@@ -222,14 +225,11 @@ TEST(Benchmark, TheFloorDoesItsProductsByEveryMethod) {
         double ms = -1;
         ASSERT_EQ(DK_OK, dki_play(bench.backend(), &bench->floors[method].played, &once, &ms));
         EXPECT_GT(ms, 0);
-        const dki_layout &layout = bench->net->layout;
-        for (const auto &[name, values] : tensors(bench)) {
-            const bool gradients = name == "gradients";
-            for (int k = 0; k < (gradients ? 2 : 1); ++k) {
-                const dki_place &place = layout.places[k];
-                const float first = values[gradients ? static_cast<size_t>(place.w) : 0];
-                EXPECT_NE(first, 1e30f) << name << " by method " << method;
-            }
+        const auto now = tensors(bench);
+        for (const char *name : {"a1", "delta1"}) EXPECT_NE(now.at(name)[0], 1e30f) << name;
+        for (int k = 0; k < 2; ++k) {
+            const auto w = static_cast<size_t>(bench->net->layout.places[k].w);
+            EXPECT_NE(now.at("gradients")[w], 1e30f) << "layer " << k + 1 << ", method " << method;
         }
     }
 }
@@ -239,14 +239,17 @@ TEST(Benchmark, ThePartsAreForwardBackwardAndUpdate) {
     const Context context;
     Bench bench(context, sgd(), DK_LOSS_SOFTMAX_CROSS_ENTROPY);
     ASSERT_EQ(DK_OK, dki_bench_warm_up(bench.get())) << dk_error_text();
-    const std::vector<std::set<std::string>> written = {{"a1"}, {"delta1", "gradients"}, {}};
+    const std::vector<std::set<std::string>> written = {
+        {"a1"}, {"delta1", "delta2", "gradients"}, {"parameters"}};
     const dki_burst once = {0, 1};
     for (int part = 0; part < DKI_PART_COUNT; ++part) {
         spoil(bench);
+        const auto before = tensors(bench);
         double ms = -1;
         ASSERT_EQ(DK_OK, dki_play(bench.backend(), &bench->parts[part].played, &once, &ms));
         for (const auto &[name, values] : tensors(bench))
-            EXPECT_EQ(values[0] != 1e30f, written[static_cast<size_t>(part)].count(name) == 1)
+            EXPECT_EQ(!operations::same_bits(values, before.at(name)),
+                      written[static_cast<size_t>(part)].count(name) == 1)
                 << name << " by part " << part;
     }
 }

@@ -814,12 +814,10 @@ typedef struct dk_bench_result {
     double step_ms, step_ms_low, step_ms_high;    /**< a training step: median and quartiles */
     double floor_ms, floor_ms_low, floor_ms_high; /**< its bare matrix products, nothing else */
     double ratio, ratio_low, ratio_high;          /**< step/floor, round by round */
-    double forward_ms;     /**< the forward operations alone, */
-    double backward_ms;    /**< the loss and the backward ones, */
-    double update_ms;      /**< and the update: on a GPU they overlap in a step, so that the three
-                                together may take longer than it */
-    double host_us;        /**< what the calling thread needs to queue a step, in µs; on the CPU, that
-                                is the step itself */
+    double forward_ms;                            /**< the forward operations alone */
+    double backward_ms;                           /**< the loss and the backward operations alone */
+    double update_ms;      /**< the update alone; on a GPU, a part of it hides in a step */
+    double host_us;        /**< for the calling thread to queue a step; on the CPU, to do it */
     double samples_per_s;  /**< at the median */
     double gflops;         /**< 10⁹ operations of the products a second, at the median step */
     double floor_fraction; /**< floor_ms/step_ms: 1 = nothing but the products takes time */
@@ -850,8 +848,7 @@ typedef struct dk_bench_rates {
     double launch_us;     /**< the shortest operation, in µs, when many are queued */
     int sizes;            /**< of the working sets below; fewer on a device that takes too long */
     double working_set[DK_BENCH_SIZES];    /**< bytes, ascending */
-    double bandwidth_gb_s[DK_BENCH_SIZES]; /**< 10⁹ bytes a second, read and written, of an update by
-                                                plain SGD over so much memory */
+    double bandwidth_gb_s[DK_BENCH_SIZES]; /**< 10⁹ bytes a second, of an update by plain SGD */
 } dk_bench_rates;
 
 /** One operation of a step, as the device does it. */
