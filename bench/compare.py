@@ -132,10 +132,9 @@ class Run:
                     found.append((name, setting))
         return found
 
-    def open_one(self, name, setting):
-        """Starts a contestant, compares its losses with deltak's, finds out how long a step takes."""
-        self.status.show(f"{self.spec['workload']}: starting {name} {setting}")
-        contestant = self.stable.start(name, setting)
+    def meet(self, contestant):
+        """Waits until a contestant is ready, compares its losses, finds out how long a step takes."""
+        self.status.show(f"{self.spec['workload']}: {contestant.name} {contestant.setting}")
         try:
             contestant.ready(min(self.options.patience, self.left()))
             answer = contestant.ask(self.left(), do="losses", steps=LOSS_STEPS,
@@ -145,8 +144,22 @@ class Run:
             timed = contestant.ask(self.left(), do="time", steps=1)
             self.steps[contestant] = max(1, math.ceil(1e3 * self.options.turn / timed["ms"]))
         except contestants.Gone as gone:
-            say(f"  {name} {setting}: {gone}")
-        return contestant
+            if contestant is self.stable.all[0]:
+                raise
+            say(f"  {contestant.name} {contestant.setting}: {gone}")
+
+    def open_all(self):
+        """Loading and compiling take longer than measuring, so several do it at once; but what is
+        chosen by timing (autotune) is chosen alone, after the others."""
+        wanted = self.wanted()
+        several = [pair for pair in wanted if "autotune" not in pair[1]]
+        at_once = max(2, self.options.threads // 2)
+        for group in [several[:1]] + [several[i:i + at_once]
+                                      for i in range(1, len(several), at_once)] + [
+                [pair] for pair in wanted if "autotune" in pair[1]]:
+            started = [self.stable.start(name, setting) for name, setting in group]
+            for contestant in started:
+                self.meet(contestant)
 
     def turn_of(self, contestant):
         try:
@@ -165,7 +178,7 @@ class Run:
             "deltak", "bench", "--layers", ",".join(map(str, spec["layers"])), "--batch",
             str(spec["batch"]), "--optimizer", spec["optimizer"], "--lr", str(spec["lr"]),
             "--weight-decay", str(spec["weight_decay"]), "--precision", spec["precision"],
-            "--device", spec["device"], "--threads", str(spec["threads"]), "--repeats", "5",
+            "--device", spec["device"], "--threads", str(spec["threads"]), "--repeats", "3",
             "--seconds", str(self.options.turn), "--json")
         self.floors[number] = json.loads(text)
         self.floor_cost = time.monotonic() - began
@@ -217,10 +230,7 @@ class Run:
     def go(self):
         try:
             self.deltak_command("contestant", "prepare", self.task_path)
-            for name, setting in self.wanted():
-                contestant = self.open_one(name, setting)
-                if name == "deltak" and not contestant.alive:
-                    raise contestants.Gone(f"deltak: {contestant.failed}")
+            self.open_all()
             self.rounds()
             return self.result()
         finally:

@@ -161,8 +161,8 @@ def origin(result):
     return text
 
 
-def picture(name, text):
-    return f"![{text}]({name}.svg)\n\n" if name else ""
+def picture(path, text):
+    return f"![{text}]({path}.svg)\n\n"
 
 
 def not_run(device):
@@ -178,7 +178,8 @@ def blocks(results):
             made[f"{device}-best"] = made[device] = not_run(device)
         else:
             text = "step times of deltak, its bare products and its peers, as ratios to deltak's"
-            made[f"{device}-best"] = (best_table(result) + "\n\n" + origin(result))
+            made[f"{device}-best"] = (picture(f"docs/bench-{device}", text) + best_table(result) +
+                                      "\n\n" + origin(result))
             made[device] = (picture(f"bench-{device}", text) + full_table(result) + "\n\n" +
                             origin(result))
         for sweep, what in SWEEPS.items():
