@@ -18,8 +18,7 @@ Twice 2, since both of two contestants err, by up to two standard deviations:
 
 A pure bf16 model loses whatever part of an update lies below the last bit of a weight; its losses may
 lie behind by as much as deltak's have moved. scikit-learn has no decoupled weight decay: that shifts
-each layer's weights by s lr decay, relatively, and so logits within four standard deviations by
-4 sqrt(2) L s lr decay.
+each layer's weights by s lr decay, relatively, and so the logits by sqrt(2) L s lr decay.
 """
 import math
 
@@ -35,7 +34,7 @@ def bound(task, step, name, setting, reference):
     if setting.endswith("-pure"):
         limit += max(reference[:step + 1]) - min(reference[:step + 1])
     if name == "sklearn" and task["optimizer"] == "adamw":
-        limit += 4.0 * math.sqrt(2.0) * depth * step * task["lr"] * task["weight_decay"]
+        limit += math.sqrt(2.0) * depth * step * task["lr"] * task["weight_decay"]
     return limit
 
 

@@ -245,7 +245,8 @@ def report(run):
     for row in run["contestants"]:
         title = f"{contestants.NAMES[row['name']]} ({row['words']})"
         if "ms" in row:
-            agree = "" if row["agree"] else "   LOSSES DISAGREE"
+            agree = ("   LOSSES DISAGREE" if not row["agree"] else
+                     "   FIT DIFFERS FROM STEPS" if row.get("fit_is_steps") is False else "")
             say(f"  {title:<58} {row['ms']['median']:10.4g} ms {row['ratio']['median']:7.3f} x deltak"
                 f"   losses within {row['of_bound'] or 0:.2f} of their bound{agree}")
         elif row["missing"]:
@@ -344,6 +345,9 @@ def main(arguments):
     deadline = started + options.budget
     specs, runs, bad, failed = plan(options), [], False, False
     os.makedirs(os.path.dirname(os.path.abspath(options.out)), exist_ok=True)
+    if options.machine["load_before"] > options.machine["cores"] / 2:
+        say(f"this machine is busy (load {options.machine['load_before']}, "
+            f"{options.machine['cores']} cores): on a quiet one the figures mean more")
     for number, spec in enumerate(specs):
         if time.monotonic() > deadline - 10:  # no workload is done in less
             say(f"{options.budget:.0f} s are over; not reached: {len(specs) - number} of {len(specs)}")
@@ -361,7 +365,7 @@ def main(arguments):
         left_over = [[s["workload"], s["optimizer"], s["precision"]] for s in specs[number + 1:]]
         write(options, started, runs, left_over)
     if bad:
-        say("losses disagree: not everybody did the same work")
+        say("losses disagree, or deltak's two ways differ: not everybody did the same work")
     return 1 if bad else 2 if failed else 0
 
 

@@ -245,7 +245,8 @@ def main():
     results = load(options.results or os.path.join(options.root, "bench", "results"))
     made = blocks(results)
     if options.print:
-        print("\n\n".join(made[name] for name in results))
+        text = "\n\n".join(made[name] for name in results)
+        print(re.sub(r"^!\[.*\n\n", "", text, flags=re.MULTILINE))  # there's no picture
         return 0
     wanted = {page: fill(page, read(os.path.join(options.root, page)), made) for page in PAGES}
     drawn = charts.draw(results)

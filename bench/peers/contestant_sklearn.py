@@ -4,9 +4,11 @@
     contestant_sklearn.py TASK partial_fit
 
 partial_fit takes whole arrays and cuts them into batches itself, without shuffling here. What differs:
-its Adam has no decoupled weight decay, so `adamw` is Adam here, and adds epsilon to √v before the bias
-correction; and it builds the one-hot matrix of the labels on every call, which is a part of its time.
+its Adam has no decoupled weight decay, so `adamw` is Adam here; and it builds the one-hot matrix of the
+labels on every call, which is a part of its time.
 """
+import math
+
 from protocol import serve
 
 
@@ -52,9 +54,17 @@ class Sklearn:
             left -= batches
         return steps
 
+    def set_epsilon(self, step):
+        """scikit-learn adds epsilon to sqrt(v) before the bias correction, the others after it."""
+        epsilon = 1e-8 * math.sqrt(1 - 0.999 ** (step + 1))
+        self.model.epsilon = epsilon  # of the optimizer that the first step makes
+        if hasattr(self.model, "_optimizer"):
+            self.model._optimizer.epsilon = epsilon
+
     def losses(self, steps, batches):
         losses = []
         for i in range(steps):
+            self.set_epsilon(i)
             self.train(i % batches, 1)
             losses.append(float(self.model.loss_))
         return losses
