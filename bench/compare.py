@@ -46,6 +46,7 @@ SWEEPS = {
 # So much data is rotated through: more than the caches hold, at least 2 batches and at most 256.
 DATA_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}
 LOSS_STEPS, LOSS_BATCHES = 8, 2
+FEWEST_ROUNDS = 3  # that a workload has, once all have started, even where the time is over
 
 
 def say(text):
@@ -92,6 +93,10 @@ def plan(options):
         shapes = [(name, *known[name]) for name in options.workloads or known]
     return [spec_of(options, *shape, optimizer, precision) for precision in options.precisions
             for optimizer in options.optimizers for shape in shapes]
+
+
+class OutOfTime(Exception):
+    """The budget ended while contestants were still starting."""
 
 
 class Run:
@@ -144,6 +149,8 @@ class Run:
             timed = contestant.ask(self.left(), do="time", steps=1)
             self.steps[contestant] = max(1, math.ceil(1e3 * self.options.turn / timed["ms"]))
         except contestants.Gone as gone:
+            if self.left() <= 0:
+                raise OutOfTime from gone
             if contestant is self.stable.all[0]:
                 raise
             say(f"  {contestant.name} {contestant.setting}: {gone}")
@@ -163,7 +170,8 @@ class Run:
 
     def turn_of(self, contestant):
         try:
-            answer = contestant.ask(self.left() + 30, do="time", steps=self.steps[contestant])
+            answer = contestant.ask(max(60, self.left()), do="time",
+                                    steps=self.steps[contestant])
             contestant.samples.append(answer["ms"])
         except contestants.Gone as gone:
             if contestant is self.stable.all[0]:
@@ -185,7 +193,7 @@ class Run:
 
     def rounds(self):
         for number in range(self.options.rounds):
-            if number and self.left() < 0:
+            if number >= FEWEST_ROUNDS and self.left() < 0:
                 break
             turns = [c for c in self.stable.all if c.alive] + [None]
             shift = number % len(turns)
@@ -349,12 +357,15 @@ def main(arguments):
         say(f"this machine is busy (load {options.machine['load_before']}, "
             f"{options.machine['cores']} cores): on a quiet one the figures mean more")
     for number, spec in enumerate(specs):
-        if time.monotonic() > deadline - 10:  # no workload is done in less
-            say(f"{options.budget:.0f} s are over; not reached: {len(specs) - number} of {len(specs)}")
-            break
+        rest = [[s["workload"], s["optimizer"], s["precision"]] for s in specs[number:]]
         try:
+            if time.monotonic() > deadline - 10:  # no workload is done in less
+                raise OutOfTime
             with tempfile.TemporaryDirectory(prefix="deltak-bench-") as folder:
                 run = Run(options, spec, folder, deadline).go()
+        except OutOfTime:
+            say(f"{options.budget:.0f} s are over; not reached: {len(rest)} of {len(specs)}")
+            break
         except contestants.Gone as gone:
             say(f"{spec['workload']}, {spec['optimizer']}, {spec['precision']}: {gone}")
             failed = True
@@ -362,8 +373,7 @@ def main(arguments):
         report(run)
         runs.append(run)
         bad = bad or wrong(run)
-        left_over = [[s["workload"], s["optimizer"], s["precision"]] for s in specs[number + 1:]]
-        write(options, started, runs, left_over)
+        write(options, started, runs, rest[1:])
     if bad:
         say("losses disagree, or deltak's two ways differ: not everybody did the same work")
     return 1 if bad else 2 if failed else 0

@@ -27,9 +27,6 @@ copy_libraries() {
 }
 
 cp "$build/deltak" "$build/contestant" "$out/"
-mkdir -p "$out/bench/peers"
-cp "$here"/../bench/*.py "$out/bench/"
-cp "$here"/../bench/peers/protocol.py "$here"/../bench/peers/contestant_*.py "$out/bench/peers/"
 cp -P "$build"/libdeltak.so* "$build/libdeltak_cuda.so" "$out/lib/"
 for test in "$build"/tests/test_*; do
     name=$(basename "$test")
@@ -69,6 +66,9 @@ else
     echo "no MNIST in $data: the bundle goes without it" >&2
 fi
 
+mkdir -p "$out/bench/peers"
+cp "$here"/../bench/*.py "$out/bench/"
+cp "$here"/../bench/peers/protocol.py "$here"/../bench/peers/contestant_*.py "$out/bench/peers/"
 cp "$here/gpu-run.sh" "$out/run.sh"
 chmod +x "$out/run.sh"
 git -C "$here" rev-parse HEAD >"$out/commit" 2>/dev/null || echo unknown >"$out/commit"

@@ -165,7 +165,11 @@ esac
     echo "{\"commit\": \"$(cat commit)\","
     if gpu; then echo "\"device\": $(cat "$results/device.json"),"; fi
     echo "\"passed\": $passed, \"skipped\": $skipped, \"failed\": $failed, \"runs\": ["
-    (IFS=$',\n' && printf '%s' "${rows[0]:-}" && printf ',\n%s' "${rows[@]:1}")
+    separator=
+    for row in "${rows[@]}"; do
+        printf '%s%s' "$separator" "$row"
+        separator=$',\n'
+    done
     echo "]}"
 } >"$results/summary.json"
 echo "$passed passed, $failed failed, $skipped skipped; logs in $results"
