@@ -4,7 +4,8 @@
 #     bench/run.sh BUILD PEERS [QUICK]
 #
 # PEERS is the virtual environment with the peers' packages, if there is one. With QUICK (anything but
-# empty or 0) a minute's run is printed, and nothing outside build/ changes.
+# empty or 0) a minute's run is printed, and nothing outside build/ changes. BUDGET=SECONDS in the
+# environment is what each device may take.
 set -eu
 build=$1 peers=$2 quick=${3:-0}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -37,16 +38,19 @@ for device in $devices; do
             --patience 60
         continue
     fi
-    # On the CPU ten minutes in all, building included; what isn't reached is named in the result.
+    # On the CPU ten minutes in all, building and packages included; what isn't reached is named in
+    # the result. PyTorch's search for the best kernels takes minutes on a GPU.
     if [ "$device" = cpu ]; then
-        measure cpu --device cpu --workloads k1024,mnist,narrow --rounds 7 --budget 330
-        sweep_budget=100
+        budget=${BUDGET:-400}
+        set -- --workloads k1024,mnist,narrow
     else
-        measure "$device" --device "$device" --budget 1800
-        sweep_budget=400
+        budget=${BUDGET:-2400}
+        set --
     fi
+    measure "$device" --device "$device" --rounds 7 --budget $((budget * 7 / 10)) "$@"
     for sweep in width batch; do
-        measure "$device-$sweep" --device "$device" --sweep $sweep --rounds 5 --budget $sweep_budget
+        measure "$device-$sweep" --device "$device" --sweep $sweep --rounds 5 \
+            --budget $((budget * 3 / 20))
     done
 done
 
