@@ -35,7 +35,10 @@ WORKLOADS = {
             "narrow": ([128] * 9, 8192), "medium": ([1024] * 9, 1024)},
 }
 PRECISIONS = {"cuda": ["bf16", "tf32", "fp32"], "cpu": ["fp32"]}
-RATES = {"sgd": (0.01, 0.0), "adamw": (1e-4, 0.01)}  # learning rate, weight decay
+# Learning rate and weight decay. AdamW moves every weight by about its rate, and so a sum over a wide
+# layer the more, the wider it is; the rate is lowered beyond 1024.
+RATES = {"sgd": (0.01, 0.0), "adamw": (1e-4, 0.01)}
+ADAMW_WIDTH = 1024
 # Four layers; at each end what takes about a second a round, or fits the memory.
 SWEEPS = {
     "cpu": {"width": [([w] * 5, 512) for w in (256, 512, 1024, 2048)],
@@ -75,6 +78,8 @@ def quartiles(values):
 
 def spec_of(options, name, layers, batch, optimizer, precision):
     lr, decay = RATES[optimizer]
+    if optimizer == "adamw":
+        lr *= min(1.0, ADAMW_WIDTH / max(layers))
     batches = max(2, min(256, DATA_BYTES[options.kind] // (4 * layers[0] * batch)))
     return {"workload": name, "layers": layers, "batch": batch, "batches": batches,
             "optimizer": optimizer, "lr": lr, "weight_decay": decay, "precision": precision,
