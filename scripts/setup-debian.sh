@@ -6,7 +6,7 @@
 #     scripts/setup-debian.sh ci     also the compilers, checkers and locale of .ci/run
 set -eu
 
-packages="cmake gcc g++ make pkg-config libopenblas-openmp-dev libjansson-dev zlib1g-dev libgtest-dev"
+packages="cmake gcc g++ make pkg-config libdnnl-dev libjansson-dev zlib1g-dev libgtest-dev"
 if [ "${1:-}" = ci ]; then
     packages="$packages git clang clang-format libomp-dev locales"
 fi
