@@ -1,24 +1,24 @@
 """Whether two contestants did the same work: how far their losses may lie apart.
 
-All start from the same weights and take the same batches with the same update, so their losses differ
-by rounding only. To first order, and with rounding errors independent of each other:
+All start from the same weights and take the same batches with the same update, so their losses
+differ by rounding only. To first order, and with rounding errors independent of each other:
 
-- A product of n terms errs, relative to its operands' norms, by e = sqrt(n) u with u = 2^-24 in fp32
-  (Higham and Mary 2019); where operands are rounded to a shorter format first, that dominates:
-  e = u', 2^-11 for tf32 and 2^-9 for bf16. n is the longest sum, over a width or over the batch.
-- He's initial weights give z a variance of 2, whatever the depth, and pass on relative errors as they
-  are; those of L layers add in quadrature: a logit errs by sqrt(2 L) e.
+- A product of n terms errs, relative to its operands' norms, by e = sqrt(n) u, u = 2^-24 in fp32
+  (Higham and Mary 2019); operands that are rounded to a shorter format first add u', 2^-11 for
+  tf32 and 2^-9 for bf16. n is the longest sum, over a width or over the batch.
+- He's initial weights give z a variance of 2, whatever the depth, and pass on relative errors as
+  they are; those of L layers add in quadrature: a logit errs by sqrt(2 L) e.
 - The loss of a row changes by at most as much as its logits do; the mean over rows, by no more.
-- A step's weights err by what its gradient errs, which is of the same size; so errors of s + 1 steps
-  add in quadrature, too.
+- A step's weights err by what its gradient errs, which is of the same size; so errors of s + 1
+  steps add in quadrature, too.
 
 Twice 2, since both of two contestants err, by up to two standard deviations:
 
     |l_s - l'_s| <= 4 sqrt(2 L (s + 1)) e
 
-A pure bf16 model loses whatever part of an update lies below the last bit of a weight; its losses may
-lie behind by as much as deltak's have moved. scikit-learn has no decoupled weight decay: that shifts
-each layer's weights by s lr decay, relatively, and so the logits by sqrt(2) L s lr decay.
+A pure bf16 model loses whatever part of an update lies below the last bit of a weight; its losses
+may lie behind by as much as deltak's have moved. scikit-learn has no decoupled weight decay: that
+shifts each layer's weights by s lr decay, relatively, and so the logits by sqrt(2) L s lr decay.
 """
 import math
 
@@ -39,11 +39,12 @@ def bound(task, step, name, setting, reference):
 
 
 def compare(task, reference, name, setting, losses):
-    """The largest |l - l'|, the largest part of its bound that a difference takes, and whether all are
-    within."""
+    """The largest |l - l'|, the largest part of its bound that a difference takes, and whether all
+    are within."""
     if len(losses) != len(reference) or not all(map(math.isfinite, losses + reference)):
         return {"largest_difference": None, "of_bound": None, "agree": False}
     differences = [abs(a - b) for a, b in zip(reference, losses)]
     parts = [difference / bound(task, step, name, setting, reference)
              for step, difference in enumerate(differences)]
-    return {"largest_difference": max(differences), "of_bound": max(parts), "agree": max(parts) <= 1}
+    return {"largest_difference": max(differences), "of_bound": max(parts),
+            "agree": max(parts) <= 1}

@@ -4,9 +4,10 @@
     bench/compare.py --device cpu --out bench/results/cpu.json
 
 Every contestant is a process of its own (bench/contestant.c, bench/peers/), with the same data, the
-same initial weights and the same number of threads, which stays alive and trains when asked. They take
-turns, in an order that rotates from round to round; `deltak bench`, whose bare matrix products are the
-floor of a step, is one of them. Before, each proves by its losses that it does the same work.
+same initial weights and the same number of threads, which stays alive and trains when asked. They
+take turns, in an order that rotates from round to round; `deltak bench`, whose bare matrix products
+are the floor of a step, is one of them. Before, each proves by its losses that it does the same
+work.
 
 Needs nothing but Python's standard library; a contestant whose packages are missing is reported as
 missing. Exit status: 0, 1 if losses disagree, 2 if deltak itself failed or an option is wrong.
@@ -35,7 +36,7 @@ WORKLOADS = {
             "narrow": ([128] * 9, 8192), "medium": ([1024] * 9, 1024)},
 }
 PRECISIONS = {"cuda": ["bf16", "tf32", "fp32"], "cpu": ["fp32"]}
-# Learning rate and weight decay. AdamW moves every weight by about its rate, and so a sum over a wide
+# Learning rate and weight decay. AdamW moves every weight by about its rate, and so a sum over a
 # layer the more, the wider it is; the rate is lowered beyond 1024.
 RATES = {"sgd": (0.01, 0.0), "adamw": (1e-4, 0.01)}
 ADAMW_WIDTH = 1024
@@ -91,7 +92,8 @@ def plan(options):
     if options.layers:
         shapes = [("custom", options.layers, options.batch)]
     elif options.sweep:
-        shapes = [(f"{options.sweep} {layers[0] if options.sweep == 'width' else batch}", layers, batch)
+        by_width = options.sweep == "width"
+        shapes = [(f"{options.sweep} {layers[0] if by_width else batch}", layers, batch)
                   for layers, batch in SWEEPS[options.kind][options.sweep]]
     else:
         known = WORKLOADS[options.kind]
@@ -143,7 +145,7 @@ class Run:
         return found
 
     def meet(self, contestant):
-        """Waits until a contestant is ready, compares its losses, finds out how long a step takes."""
+        """Waits until a contestant is ready, asks for its losses and the time of a step."""
         self.status.show(f"{self.spec['workload']}: {contestant.name} {contestant.setting}")
         try:
             contestant.ready(min(self.options.patience, self.left()))
@@ -184,8 +186,8 @@ class Run:
             say(f"  {contestant.title}: {gone}")
 
     def floor(self, number):
-        if self.floor_cost > 5 and number % 4:  # most of it is the start: every fourth round will do
-            return
+        if self.floor_cost > 5 and number % 4:
+            return  # most of it is the start: every fourth round will do
         spec, began = self.spec, time.monotonic()
         text = self.deltak_command(
             "deltak", "bench", "--layers", ",".join(map(str, spec["layers"])), "--batch",
@@ -260,8 +262,9 @@ def report(run):
         if "ms" in row:
             agree = ("   LOSSES DISAGREE" if not row["agree"] else
                      "   FIT DIFFERS FROM STEPS" if row.get("fit_is_steps") is False else "")
-            say(f"  {title:<58} {row['ms']['median']:10.4g} ms {row['ratio']['median']:7.3f} x deltak"
-                f"   losses within {row['of_bound'] or 0:.2f} of their bound{agree}")
+            ms, ratio = row["ms"]["median"], row["ratio"]["median"]
+            say(f"  {title:<58} {ms:10.4g} ms {ratio:7.3f} x deltak   "
+                f"losses within {row['of_bound'] or 0:.2f} of their bound{agree}")
         elif row["missing"]:
             say(f"  {title:<58} missing: {row['missing']}")
         else:
@@ -269,7 +272,7 @@ def report(run):
 
 
 def wrong(run):
-    """Whether somebody did other work than deltak, or deltak's timed path other than its compared one."""
+    """Whether somebody did other work than deltak, or deltak's timed way other than its steps."""
     return any("losses" in row and (not row["agree"] or row.get("fit_is_steps") is False)
                for row in run["contestants"])
 
@@ -302,7 +305,7 @@ def parse(arguments):
     add("--layers", type=lambda text: [int(w) for w in words(text)], metavar="WIDTHS",
         help="all widths of a network of your own, as in 784,512,10, with --batch")
     add("--batch", type=int, default=128, help="rows of its batch (default 128)")
-    add("--sweep", choices=["width", "batch"], help="over widths or batch sizes, sgd only unless said")
+    add("--sweep", choices=["width", "batch"], help="over widths or batch sizes")
     add("--optimizers", type=words, metavar="NAME,…", help="sgd, adamw (default both)")
     add("--precisions", type=words, metavar="NAME,…",
         help="bf16, tf32, fp32 (default on cuda: all three, of a sweep the first; on cpu: fp32)")
@@ -347,7 +350,8 @@ def settle(parser, options):
                                  ("peer", options.settings, contestants.NAMES)):
         for name in given:
             if name not in allowed:
-                parser.error(f"no {what} {name!r} on {options.kind}; there are {', '.join(allowed)}")
+                parser.error(f"no {what} {name!r} on {options.kind}; there are "
+                             f"{', '.join(allowed)}")
     options.machine = machine.describe()
 
 

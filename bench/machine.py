@@ -28,8 +28,8 @@ def _field(path, key, separator):
 
 
 def commit():
-    """The commit, with a + where tracked sources differ from it (results and documents don't count).
-    A bundle without a repository has it in a file beside the command."""
+    """The commit, with a + where tracked sources differ from it; results and documents don't
+    count. A bundle without a repository has it in a file beside the command."""
     head = _output("git", "rev-parse", "--short=12", "HEAD")
     if not head:
         try:
@@ -38,7 +38,8 @@ def commit():
         except OSError:
             return None
     changed = _output("git", "status", "--porcelain", "--untracked-files=no", "--", ":/src",
-                      ":/include", ":/bench/*.py", ":/bench/*.c", ":/bench/peers", ":/CMakeLists.txt")
+                      ":/include", ":/bench/*.py", ":/bench/*.c", ":/bench/peers",
+                      ":/CMakeLists.txt")
     return head + ("+" if changed else "")
 
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Tables and charts from the JSON that compare.py wrote: no figure in the documents is typed by hand.
+"""Tables and charts from the JSON that compare.py wrote: no figure is typed by hand.
 
-    bench/report.py            writes the tables between <!-- bench:NAME --> and <!-- /bench:NAME --> in
-                               README.md and docs/performance.md, and docs/bench-*.svg
+    bench/report.py            writes the tables between <!-- bench:NAME --> and
+                               <!-- /bench:NAME --> in README.md and docs/performance.md, and
+                               docs/bench-*.svg
     bench/report.py --check    says whether they are what the JSON gives, and changes nothing
     bench/report.py --print    the tables of --results, on standard output
 
-Charts need matplotlib; where it is missing they are left as they are, and --check looks at the tables
-alone. A chart made by another version of matplotlib isn't compared: its bytes differ.
+Charts need matplotlib; where it is missing they are left as they are, and --check looks at the
+tables alone. A chart made by another version of matplotlib isn't compared: its bytes differ.
 """
 import argparse
 import json
@@ -107,7 +108,8 @@ def full_table(result):
         spread = lambda q, form: f"{form(q['median'])} ({form(q['low'])} … {form(q['high'])})"
         one = {"low": 1 / floor["ratio"]["high"], "median": 1 / floor["ratio"]["median"],
                "high": 1 / floor["ratio"]["low"]}
-        rows.append([label(run), "bare products", spread(floor["ms"], number), spread(one, times), ""])
+        rows.append([label(run), "bare products", spread(floor["ms"], number), spread(one, times),
+                     ""])
         rows.append(["", "**deltak**", spread(deltak, number), "1",
                      f"{run['flops'] / deltak['median'] * 1e-9:.3g}"])
         for row in run["contestants"][1:]:
@@ -147,14 +149,15 @@ def origin(result):
         gpu = m["gpu"] or {"name": runs[0]["device_name"], "driver": "unknown"}
         device = f"{gpu['name']} (driver {gpu['driver']})"
     else:
-        threads = runs[0]["threads"]
-        device = f"{m['cpu']}, {m['cores']} cores, {threads} thread{'s' if threads > 1 else ''} each"
+        threads = f"{runs[0]['threads']} thread{'s' if runs[0]['threads'] > 1 else ''}"
+        device = f"{m['cpu']}, {m['cores']} cores, {threads} each"
     versions = ", ".join(f"{name} {version.split(' NO_')[0]}"
                          for name, version in sorted(result["versions"].items()))
     rounds = sorted({run["rounds"] for run in runs})
     told = f"{rounds[0]}" if len(rounds) == 1 else f"{rounds[0]} to {rounds[-1]}"
-    text = (f"Milliseconds a step, medians of {told} rounds; in brackets the ratio to deltak, round by "
-            f"round. {device}; {m['os']}; {versions}; commit {result['commit']}, {result['date']}.")
+    text = (f"Milliseconds a step, medians of {told} rounds; in brackets the ratio to deltak, "
+            f"round by round. {device}; {m['os']}; {versions}; commit {result['commit']}, "
+            f"{result['date']}.")
     if result["not_reached"]:
         missed = ", ".join(" ".join(names) for names in result["not_reached"])
         text += f" Not reached in the time given: {missed}."
@@ -166,7 +169,7 @@ def picture(path, text):
 
 
 def not_run(device):
-    return (f"*Not run on {DEVICES[device]} yet: `make bench` on a machine with one fills this in.*")
+    return f"*Not run on {DEVICES[device]} yet: `make bench` on a machine with one fills this in.*"
 
 
 def blocks(results):
@@ -186,8 +189,8 @@ def blocks(results):
             name = f"{device}-{sweep}"
             result = results.get(name)
             made[name] = not_run(device) if not result else (
-                picture(f"bench-{name}", f"step time against {what}") + sweep_table(result) + "\n\n" +
-                origin(result))
+                picture(f"bench-{name}", f"step time against {what}") + sweep_table(result) +
+                "\n\n" + origin(result))
     return made
 
 
@@ -238,7 +241,7 @@ def outdated(root, wanted):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--check", action="store_true", help="change nothing; status 1 if outdated")
-    parser.add_argument("--print", action="store_true", help="tables on standard output, nothing else")
+    parser.add_argument("--print", action="store_true", help="tables on standard output only")
     parser.add_argument("--root", default=ROOT, help="where README.md and docs/ are")
     parser.add_argument("--results", help="folder of the JSON (default ROOT/bench/results)")
     options = parser.parse_args()

@@ -3,9 +3,9 @@
 #
 #     bench/run.sh BUILD PEERS [QUICK]
 #
-# PEERS is the virtual environment with the peers' packages, if there is one. With QUICK (anything but
-# empty or 0) a minute's run is printed, and nothing outside build/ changes. BUDGET=SECONDS in the
-# environment is what each device may take.
+# PEERS is the virtual environment with the peers' packages, if there is one. With QUICK (anything
+# but empty or 0) a minute's run is printed, and nothing outside build/ changes. BUDGET=SECONDS in
+# the environment is what each device may take.
 set -eu
 build=$1 peers=$2 quick=${3:-0}
 here=$(cd "$(dirname "$0")" && pwd)
@@ -26,16 +26,16 @@ measure() { # NAME ARGUMENT…
     out=$1
     shift
     echo "== $out" >&2
-    "$python" "$here/compare.py" --build "$build" --python "$python" --out "$results/$out.json" "$@" ||
-        status=$?
+    "$python" "$here/compare.py" --build "$build" --python "$python" \
+        --out "$results/$out.json" "$@" || status=$?
 }
 
 devices=cpu
 if "$build/deltak" info --device cuda >/dev/null 2>&1; then devices="cpu cuda"; fi
 for device in $devices; do
     if [ -n "$quick" ]; then
-        measure "$device" --device "$device" --workloads mnist --optimizers sgd --rounds 5 --turn 0.1 \
-            --patience 60
+        measure "$device" --device "$device" --workloads mnist --optimizers sgd --rounds 5 \
+            --turn 0.1 --patience 60
         continue
     fi
     # On the CPU ten minutes in all, building and packages included; what isn't reached is named in

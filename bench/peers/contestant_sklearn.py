@@ -3,9 +3,9 @@
 
     contestant_sklearn.py TASK partial_fit
 
-partial_fit takes whole arrays and cuts them into batches itself, without shuffling here. What differs:
-its Adam has no decoupled weight decay, so `adamw` is Adam here; and it builds the one-hot matrix of the
-labels on every call, which is a part of its time.
+partial_fit takes whole arrays and cuts them into batches itself, without shuffling here. What
+differs: its Adam has no decoupled weight decay, so `adamw` is Adam here; and it builds the one-hot
+matrix of the labels on every call, which is a part of its time.
 """
 import math
 

@@ -4,8 +4,8 @@
     contestant_torch.py TASK MODE-OPTIMIZER[-pure]
 
 MODE       eager, compile (forward and loss by torch.compile), autotune (the same with
-           mode="max-autotune"; on a GPU the whole step, optimizer included, is then one of the steps of
-           a CUDA graph that holds as many as there are batches), graph (that CUDA graph of eager steps)
+           mode="max-autotune"; on a GPU the whole step, optimizer included, is then one of the
+           steps of a CUDA graph, a step for each batch), graph (such a graph of eager steps)
 OPTIMIZER  foreach or fused, the two implementations of torch.optim
 pure       bf16 only: weights, their gradients and the optimizer's state are bf16 as well. Otherwise
            bf16 is autocast: fp32 weights, as deltak has them
@@ -44,7 +44,9 @@ class Torch:
     def describe(self):
         words = {"eager": "eager", "compile": "torch.compile", "graph": "eager, CUDA graph",
                  "autotune": "max-autotune" + (", CUDA graph" if self.on_gpu else "")}
-        kind = {"bf16": ", bf16 weights" if self.pure else ", autocast"}.get(self.task.precision, "")
+        kind = ""
+        if self.task.precision == "bf16":
+            kind = ", bf16 weights" if self.pure else ", autocast"
         return f"{words[self.mode]}, {self.implementation} optimizer{kind}"
 
     def load(self):
@@ -102,7 +104,7 @@ class Torch:
         return loss.detach()
 
     def warm_up(self):
-        """What must have run once before a capture: compilation, lazy libraries, optimizer state."""
+        """What must have run before a capture: compilation, lazy libraries, optimizer state."""
         torch = self.torch
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())

@@ -64,8 +64,8 @@ def _serve(peer, task, answers):
             _answer(answers, ms=1e3 * (time.perf_counter() - began) / taken, steps=taken)
         elif request["do"] == "losses":
             peer.restart()
-            _answer(answers, losses=peer.losses(request["steps"],
-                                                request.get("batches", task.batches)))
+            batches = request.get("batches", task.batches)
+            _answer(answers, losses=peer.losses(request["steps"], batches))
         else:
             raise ValueError(f"unknown request {request['do']!r}")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Stands for the Python of a peer: answers the line protocol as its setting says, training nothing."""
+"""Stands for a peer's Python: answers the line protocol as its setting says, without training."""
 import json
 import sys
 
@@ -7,7 +7,8 @@ setting = sys.argv[3]
 if setting == "missing":
     print(json.dumps({"missing": "No module named 'peer'"}), flush=True)
     sys.exit()
-print(json.dumps({"ready": True, "versions": {"peer": "1"}, "setting": "a peer that lies"}), flush=True)
+print(json.dumps({"ready": True, "versions": {"peer": "1"}, "setting": "a peer that lies"}),
+      flush=True)
 for line in sys.stdin:
     request = json.loads(line)
     if request["do"] == "losses":

@@ -70,7 +70,7 @@ class Compare(unittest.TestCase):
         self.assertEqual(other["ratio"]["median"], ratios[1])
         self.assertEqual(run["floor"]["ms"]["median"], sorted(run["floor"]["samples"])[1])
 
-    # 32 MiB over 64 bytes a row of 24 rows would be far more than 256 batches; here it's exact.
+    # 32 MiB hold four batches of 131072 rows of 64 bytes.
     def test_rotates_through_more_than_the_caches(self):
         _, errors, result = compare("--peers", "none", "--batch", "131072", "--optimizers", "sgd",
                                     "--rounds", "1", "--layers", "16,2,2")
@@ -119,16 +119,17 @@ class Agreement(unittest.TestCase):
         # 4 sqrt(2 · 3 layers) · sqrt(784) 2^-24; at the fourth step twice that
         first = 4 * math.sqrt(6) * 28 * 2.0 ** -24
         self.assertEqual(agreement.bound(self.TASK, 0, "torch", "eager", [2.0]), first)
-        self.assertAlmostEqual(agreement.bound(self.TASK, 3, "torch", "eager", [2.0] * 4), 2 * first,
-                               delta=1e-15)
+        self.assertAlmostEqual(agreement.bound(self.TASK, 3, "torch", "eager", [2.0] * 4),
+                               2 * first, delta=1e-15)
         half = dict(self.TASK, precision="bf16")
         self.assertAlmostEqual(agreement.bound(half, 0, "torch", "eager", [2.0]),
                                first + 4 * math.sqrt(6) * 2.0 ** -9, delta=1e-15)
         self.assertAlmostEqual(agreement.bound(half, 1, "torch", "x-pure", [2.0, 1.5]),
-                               math.sqrt(2) * (first + 4 * math.sqrt(6) * 2.0 ** -9) + 0.5, delta=1e-15)
+                               math.sqrt(2) * (first + 4 * math.sqrt(6) * 2.0 ** -9) + 0.5,
+                               delta=1e-15)
 
-    # What the comparison is for: a learning rate that is a twentieth off moves the losses of a network
-    # in training by more than the bound.
+    # What the comparison is for: a learning rate that is a twentieth off moves the losses of a
+    # network in training by more than the bound.
     def test_sees_differences_and_nothing_else(self):
         reference = [2.89, 2.72, 2.63, 2.51]
         close = agreement.compare(self.TASK, reference, "torch", "eager",
@@ -138,7 +139,8 @@ class Agreement(unittest.TestCase):
                                   [2.89, 2.72, 2.63 + 0.05 * 0.26, 2.51 + 0.05 * 0.21])
         self.assertFalse(other["agree"])
         for wrong in ([2.89], [2.89, 2.72, 2.63, math.nan]):
-            self.assertFalse(agreement.compare(self.TASK, reference, "torch", "eager", wrong)["agree"])
+            compared = agreement.compare(self.TASK, reference, "torch", "eager", wrong)
+            self.assertFalse(compared["agree"])
 
 
 if __name__ == "__main__":

@@ -32,8 +32,9 @@ class Contestant(unittest.TestCase):
         return subprocess.run([CONTESTANT, *arguments], input=asked, capture_output=True, text=True)
 
     def task(self, device):
-        fields = {"layers": [8, 17, 5], "batch": 6, "batches": 3, "threads": 1, "optimizer": "adamw",
-                  "lr": 0.01, "weight_decay": 0.01, "precision": "fp32", "device": device,
+        fields = {"layers": [8, 17, 5], "batch": 6, "batches": 3, "threads": 1,
+                  "optimizer": "adamw", "lr": 0.01, "weight_decay": 0.01, "precision": "fp32",
+                  "device": device,
                   "x": self.at("x.npy"), "y": self.at("y.npy"), "initial": self.at("initial")}
         with open(self.at("task.json"), "w", encoding="utf-8") as file:
             json.dump(fields, file)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""bench/report.py: numbers from made-up results into tables, and whether the documents are up to date.
+"""bench/report.py: made-up results into tables, and whether the documents are up to date.
 
     test_report.py
 """
@@ -23,8 +23,9 @@ def quartiles(median):
 
 
 def row(name, setting, ms, **fields):
-    return dict({"name": name, "setting": setting, "words": setting, "missing": None, "failed": None,
-                 "agree": True, "ms": quartiles(ms), "ratio": quartiles(ms / 4)}, **fields)
+    return dict({"name": name, "setting": setting, "words": setting, "missing": None,
+                 "failed": None, "agree": True, "ms": quartiles(ms),
+                 "ratio": quartiles(ms / 4)}, **fields)
 
 
 RESULT = {

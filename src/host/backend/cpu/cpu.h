@@ -14,7 +14,6 @@ typedef struct dki_cpu {
     const dki_loops *loops;
     dki_pool *pool;
     int threads;
-    bool small_products; /* see tiles.h */
 } dki_cpu;
 
 static inline dki_cpu *dki_cpu_of(dki_backend *backend) {

@@ -67,8 +67,6 @@ dk_status dki_cuda_sync(dki_backend *);
 
 /* prepare.c */
 dk_status dki_cuda_prepare(dki_backend *, const dki_plan_request *, dki_plan *);
-/** The next multiple of the backend's ld_multiple. */
-int64_t dki_cuda_ld(const dki_cuda *cuda, int64_t cols);
 /** Whether layer k may keep g′ as a bit mask; plan_choose.c decides whether it does. */
 bool dki_cuda_may_mask(const dki_cuda *cuda, const dki_plan_request *request, size_t k);
 /** Bytes of the partial sums of columns [rows, cols], for any number of rows up to that. */

@@ -24,7 +24,7 @@ static bool place_all(dki_trial_layer *trial) {
     const dki_cuda *cuda = trial->cuda;
     const int64_t rows = trial->shape.rows, inputs = trial->shape.layer->inputs,
                   width = trial->shape.layer->width, widest = larger(inputs, width);
-    const int64_t x_ld = dki_cuda_ld(cuda, inputs), y_ld = dki_cuda_ld(cuda, width);
+    const int64_t x_ld = dki_leading(&cuda->base, inputs), y_ld = dki_leading(&cuda->base, width);
     const size_t element = dki_element_bytes(cuda->base.element);
     return place(trial, DKI_TRIAL_X, rows, x_ld, element) &&
            place(trial, DKI_TRIAL_W, width, x_ld, element) &&
@@ -70,7 +70,8 @@ static void *item(const dki_trial_layer *trial, int copy, dki_trial_item which) 
 
 static dki_matrix matrix(const dki_trial_layer *trial, int copy, dki_trial_item which, int64_t rows,
                          int64_t cols) {
-    return (dki_matrix){item(trial, copy, which), rows, cols, dki_cuda_ld(trial->cuda, cols)};
+    return (dki_matrix){item(trial, copy, which), rows, cols,
+                        dki_leading(&trial->cuda->base, cols)};
 }
 
 static dki_matrix matrix_x(const dki_trial_layer *trial, int copy, dki_trial_item which) {
