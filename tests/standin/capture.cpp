@@ -6,6 +6,23 @@
 
 namespace standin {
 
+/// The next node of a stream that captures.
+void Device::append(Stream *stream, Node node) {
+    Capture &capture = *stream->capture;
+    std::set<size_t> &tail = capture.tails[stream];
+    node.after.assign(tail.begin(), tail.end());
+    capture.nodes.push_back(std::move(node));
+    tail = {capture.nodes.size() - 1};
+}
+
+/// Notes a time in an event, if it is still there.
+static void note(const Device &d, Event *event, double time) {
+    if (!d.events.count(event)) return;
+    event->token = std::make_shared<Token>();
+    event->token->over = true;
+    event->token->time = time;
+}
+
 /// Runs one node that can run; whether it was the last.
 bool Device::graph_step(Stream &stream, GraphRun &run) {
     Graph &graph = *run.graph;
@@ -21,7 +38,10 @@ bool Device::graph_step(Stream &stream, GraphRun &run) {
         const size_t node = able[choose(able.size())];
         double start = stream.clock;
         for (size_t before : graph.nodes[node].after) start = std::max(start, run.ends[before]);
-        graph.nodes[node].work.run();
+        if (Event *mark = graph.nodes[node].mark)
+            note(*this, mark, start);
+        else
+            graph.nodes[node].work.run();
         run.done[node] = true;
         run.ends[node] = start + graph.nodes[node].work.ms;
         --run.left;
@@ -63,6 +83,20 @@ static dk_status wait_captured(Event *event, Stream *stream) {
 
 using standin::device;
 using standin::Guard;
+
+/// In a capture it is a node of its own, which others of the stream follow.
+dk_status dki_gpu_event_mark(dki_gpu *gpu, dki_event handle, dki_stream to) {
+    standin::Device &d = device();
+    const Guard guard(d.lock);
+    standin::Event *event = d.event(handle, "dki_gpu_event_mark");
+    standin::Stream *stream = d.stream(to, "dki_gpu_event_mark");
+    if (!event || !stream || !stream->capture) return dki_gpu_event_record(gpu, handle, to);
+    DKI_TRY(d.enter("dki_gpu_event_mark"));
+    event->capture = nullptr;
+    event->token = nullptr;
+    d.append(stream, {{}, {}, event});
+    return DK_OK;
+}
 
 dk_status dki_gpu_event_wait(dki_gpu *, dki_event handle, dki_stream to) {
     standin::Device &d = device();

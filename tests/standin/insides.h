@@ -37,7 +37,8 @@ struct Token {
 
 struct Node {
     Work work;
-    std::vector<size_t> after; ///< nodes, all with smaller numbers
+    std::vector<size_t> after;    ///< nodes, all with smaller numbers
+    struct Event *mark = nullptr; ///< gets the time
 };
 
 /// A capture under way. `tails`: for each stream that takes part, the nodes that its next one
@@ -154,6 +155,7 @@ struct Device {
     // capture.cpp
     std::map<dki_graph *, dki_gpu *> graphs;
     bool graph_step(Stream &stream, GraphRun &run);
+    void append(Stream *stream, Node node);
 
     // products.cpp
     std::function<int(const dki_product &)> known = all_algorithms;

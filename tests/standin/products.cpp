@@ -138,10 +138,20 @@ static bool untouched(const dki_operands &operands, int64_t workspace) {
     return true;
 }
 
+static void count_traffic(Counts &counts, const dki_product &p) {
+    const auto m = static_cast<double>(p.m), n = static_cast<double>(p.n),
+               k = static_cast<double>(p.k);
+    const auto in = static_cast<double>(dki_element_bytes(static_cast<dki_element>(p.type)));
+    const auto out = static_cast<double>(dki_element_bytes(static_cast<dki_element>(p.type_d)));
+    counts.product_flops += 2 * m * n * k;
+    counts.product_bytes += in * (m * k + n * k) + out * m * n * (p.accumulate ? 2 : 1);
+}
+
 static void finish(const dki_product &product, const dki_operands &operands, int id) {
     Device &d = device();
     ++d.counts.products;
     ++d.counts.products_by[id];
+    count_traffic(d.counts, product);
     const int64_t workspace = workspace_of(product, id);
     const std::string wrong = wrong_memory(spans(product, operands, workspace));
     if (!wrong.empty()) return d.report("a product when it ran: " + wrong);

@@ -56,6 +56,8 @@ struct Counts {
     long syncs = 0, allocations = 0;
     uint64_t copied_bytes = 0;
     long products_by[4] = {0, 0, 0, 0}; ///< by algorithm, 1 … 3
+    double product_flops = 0;           ///< 2·m·n·k
+    double product_bytes = 0; ///< of A, B and D, without padding, each once (D twice with beta)
 };
 Counts counts();
 void reset_counts();

@@ -25,7 +25,7 @@ static bool is_plain_relu(const dki_nonlinearity *g) {
     return g->kind == DK_RELU && g->dropout_threshold == 0;
 }
 
-static bool is_plain_identity(const dki_nonlinearity *g) {
+bool dki_cuda_is_plain_identity(const dki_nonlinearity *g) {
     return g->kind == DK_IDENTITY && g->dropout_threshold == 0;
 }
 
@@ -58,7 +58,7 @@ dk_status dki_cuda_forward_by(dki_cuda *cuda, dki_lane lane, const dki_linear_fo
 }
 
 /* Where no z is kept and g is the identity or ReLU, the epilogue may do it all. */
-static dk_status forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki_way *way) {
+dk_status dki_cuda_forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki_way *way) {
     const bool relu = is_plain_relu(&op->g);
     const dki_bare_product bare = {DKI_PRODUCT_FORWARD, op->a_in, op->w, op->a_out};
     dki_product_extras extras = {
@@ -70,7 +70,7 @@ static dk_status forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki_w
     dki_operands operands;
     bool fused = false;
     *way = DKI_WAY_PLAIN;
-    if (op->z.data || !extras.bias || !(relu || is_plain_identity(&op->g))) return DK_OK;
+    if (op->z.data || !extras.bias || !(relu || dki_cuda_is_plain_identity(&op->g))) return DK_OK;
     if (relu && op->aux) DKI_TRY(dki_plans_mask(cuda->plans, op->a_out.rows, op->a_out.cols, way));
     if (*way != DKI_WAY_PLAIN) return DK_OK;
     dki_product_make(&cuda->rules, &bare, &extras, &product, &operands);
@@ -81,7 +81,7 @@ static dk_status forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki_w
 
 static dk_status forward(dki_cuda *cuda, dki_lane lane, const dki_linear_forward *op) {
     dki_way way = DKI_WAY_PLAIN;
-    DKI_TRY(forward_way(cuda, op, &way));
+    DKI_TRY(dki_cuda_forward_way(cuda, op, &way));
     return dki_cuda_forward_by(cuda, lane, op, way);
 }
 
@@ -116,7 +116,7 @@ static dk_status backward_data_plainly(dki_cuda *cuda, dki_lane lane,
     const dki_matrix *out = &op->delta_out;
     float *partial = op->db ? op->workspace : NULL;
     DKI_TRY(multiply(cuda, lane, &bare, (dki_product_extras){.epilogue = DKI_EPILOGUE_NONE}));
-    if (is_plain_identity(&op->g))
+    if (dki_cuda_is_plain_identity(&op->g))
         return op->db
                    ? dki_cuda_sum_columns(cuda, lane, *out, op->db, op->accumulate, op->workspace)
                    : DK_OK;
@@ -128,13 +128,17 @@ static dk_status backward_data_plainly(dki_cuda *cuda, dki_lane lane,
                   : DK_OK;
 }
 
+bool dki_cuda_epilogue_sums(const dki_cuda *cuda, const dki_linear_backward_data *op, dki_way way) {
+    return way == DKI_WAY_MASK_SUMS && op->db && !op->accumulate &&
+           cuda->base.element == DKI_ELEMENT_F32;
+}
+
 /* Δ_{k−1} = (Δ_k W_k) ⊙ g′(Z_{k−1}), db_{k−1} = column sums; equation (2) over a batch. */
 dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
                                     const dki_linear_backward_data *op, dki_way way) {
     if (way == DKI_WAY_PLAIN) return backward_data_plainly(cuda, lane, op);
     const dki_bare_product bare = {DKI_PRODUCT_DATA, op->delta, op->w, op->delta_out};
-    const bool sums = way == DKI_WAY_MASK_SUMS && op->db && !op->accumulate &&
-                      cuda->base.element == DKI_ELEMENT_F32;
+    const bool sums = dki_cuda_epilogue_sums(cuda, op, way);
     const dki_product_extras extras = {
         .epilogue = sums ? DKI_EPILOGUE_DRELU_BGRAD : DKI_EPILOGUE_DRELU,
         .bias = sums ? op->db : NULL,
@@ -147,10 +151,16 @@ dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
 }
 
 /* Forward of the layer below left a mask exactly where this finds the same answer as it did. */
+dk_status dki_cuda_backward_data_way(dki_cuda *cuda, const dki_linear_backward_data *op,
+                                     dki_way *way) {
+    *way = DKI_WAY_PLAIN;
+    if (!op->aux || op->z.data || !is_plain_relu(&op->g)) return DK_OK;
+    return dki_plans_mask(cuda->plans, op->delta_out.rows, op->delta_out.cols, way);
+}
+
 static dk_status backward_data(dki_cuda *cuda, dki_lane lane, const dki_linear_backward_data *op) {
     dki_way way = DKI_WAY_PLAIN;
-    if (op->aux && !op->z.data && is_plain_relu(&op->g))
-        DKI_TRY(dki_plans_mask(cuda->plans, op->delta_out.rows, op->delta_out.cols, &way));
+    DKI_TRY(dki_cuda_backward_data_way(cuda, op, &way));
     return dki_cuda_backward_data_by(cuda, lane, op, way);
 }
 
