@@ -140,6 +140,12 @@ dk_status dki_gpu_graph_launch(dki_gpu *, dki_graph *graph, dki_stream handle) {
     return DK_OK;
 }
 
+void dki_gpu_graph_nodes(const dki_graph *graph, int *kernels, int *others) {
+    const Guard guard(device().lock);
+    *kernels = *others = 0;
+    for (const standin::Node &node : graph->body->nodes) ++*(node.work.kernel ? kernels : others);
+}
+
 /// A launch under way keeps the nodes.
 void dki_gpu_graph_destroy(dki_gpu *, dki_graph *graph) {
     if (!graph) return;

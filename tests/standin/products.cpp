@@ -24,7 +24,23 @@ static size_t extent(int64_t rows, int64_t cols, int64_t ld, size_t element) {
 }
 
 static bool has_bias(int32_t epilogue) {
-    return epilogue != DKI_EPILOGUE_NONE && epilogue != DKI_EPILOGUE_DRELU;
+    return epilogue != DKI_EPILOGUE_NONE && epilogue != DKI_EPILOGUE_DRELU &&
+           epilogue != DKI_EPILOGUE_DGELU;
+}
+
+static bool has_aux(int32_t epilogue) {
+    return has_mask(epilogue) || has_z(epilogue);
+}
+
+/// The leading dimension of the auxiliary matrix: of bits, or of elements.
+static bool wrong_aux(const dki_product &p) {
+    if (!has_aux(p.epilogue)) return p.ld_aux != 0;
+    return p.ld_aux < p.m || p.ld_aux % (has_mask(p.epilogue) ? 128 : 8) != 0;
+}
+
+static size_t aux_bytes(const dki_product &p, size_t element) {
+    return has_mask(p.epilogue) ? static_cast<size_t>(p.n) * static_cast<size_t>(p.ld_aux / 8)
+                                : extent(p.m, p.n, p.ld_aux, element);
 }
 
 /// What is wrong with the description, or "".
@@ -43,8 +59,10 @@ static std::string wrong_shape(const dki_product &p) {
     if (p.ldb < (p.trans_b ? p.n : p.k)) return "ldb below the rows of B";
     if (p.ldd < p.m) return "ldd below the rows of D";
     if (p.epilogue < 0 || p.epilogue >= DKI_EPILOGUE_COUNT) return "an unknown epilogue";
-    if (has_aux(p.epilogue) ? p.ld_aux < p.m || p.ld_aux % 128 != 0 : p.ld_aux != 0)
-        return "ld_aux";
+    if (wrong_aux(p)) return "ld_aux";
+    if (p.epilogue == DKI_EPILOGUE_BGRADB && !p.trans_b) return "BGRADB of a B as it is";
+    if (!flag(p.device_scalars)) return "device scalars neither on nor off";
+    if (p.processors < 0) return "a negative number of processors";
     if (p.alignment < 2 || p.alignment > 256 || (p.alignment & (p.alignment - 1)) != 0)
         return "an alignment that isn't a power of two from 2 to 256";
     if (p.workspace < 0) return "a negative workspace";
@@ -64,9 +82,13 @@ static std::vector<Span> spans(const dki_product &p, const dki_operands &o, int6
         {"A", o.a, extent(p.trans_a ? p.k : p.m, p.trans_a ? p.m : p.k, p.lda, element)},
         {"B", o.b, extent(p.trans_b ? p.n : p.k, p.trans_b ? p.k : p.n, p.ldb, element)},
         {"D", o.d, extent(p.m, p.n, p.ldd, element_d)}};
-    if (has_bias(p.epilogue)) all.push_back({"bias", o.bias, static_cast<size_t>(p.m) * element_d});
-    if (has_aux(p.epilogue))
-        all.push_back({"aux", o.aux, static_cast<size_t>(p.n) * static_cast<size_t>(p.ld_aux / 8)});
+    const auto biases = static_cast<size_t>(p.epilogue == DKI_EPILOGUE_BGRADB ? p.n : p.m);
+    if (has_bias(p.epilogue)) all.push_back({"bias", o.bias, biases * element_d});
+    if (has_aux(p.epilogue)) all.push_back({"aux", o.aux, aux_bytes(p, element_d)});
+    if (p.device_scalars) {
+        all.push_back({"alpha", o.alpha, sizeof(float)});
+        all.push_back({"beta", o.beta, sizeof(float)});
+    }
     if (workspace > 0) all.push_back({"workspace", o.workspace, static_cast<size_t>(workspace)});
     return all;
 }
@@ -90,10 +112,11 @@ static std::string wrong_memory(const std::vector<Span> &all) {
 
 static std::string wrong_alignment(const dki_product &p, const std::vector<Span> &all) {
     for (const Span &span : all) {
-        const uintptr_t need = strcmp(span.name, "workspace") == 0 ? 256
-                               : strcmp(span.name, "aux") == 0
-                                   ? 16
-                                   : static_cast<uintptr_t>(p.alignment);
+        const uintptr_t need =
+            strcmp(span.name, "alpha") == 0 || strcmp(span.name, "beta") == 0 ? sizeof(float)
+            : strcmp(span.name, "workspace") == 0                             ? 256
+            : strcmp(span.name, "aux") == 0                                   ? 16
+                                            : static_cast<uintptr_t>(p.alignment);
         if (reinterpret_cast<uintptr_t>(span.data) % need != 0)
             return std::string(span.name) + " isn't aligned as claimed";
     }
@@ -106,6 +129,7 @@ static std::string wrong_product(const dki_product &p, const dki_operands &o, in
     if (workspace > p.workspace) return "a workspace below the algorithm's";
     if (!has_bias(p.epilogue) && o.bias) return "a bias that the epilogue doesn't have";
     if (!has_aux(p.epilogue) && o.aux) return "an aux that the epilogue doesn't have";
+    if (!p.device_scalars && (o.alpha || o.beta)) return "scalars that nobody reads";
     const std::vector<Span> all = spans(p, o, workspace);
     wrong = wrong_memory(all);
     return wrong.empty() ? wrong_alignment(p, all) : wrong;
