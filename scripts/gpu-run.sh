@@ -6,7 +6,7 @@
 #     ./run.sh --sanitize [RESULTS]  the tests under compute-sanitizer's four tools
 #
 # RESULTS (default results; beside this script unless absolute) gets summary.json, a JSON report for
-# each test program, and the logs.
+# each test program, probe_cublaslt.json (which fusions are real here) and the logs.
 # Exit code 0: nothing failed.
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
@@ -123,7 +123,12 @@ if [ $sanitize = yes ]; then
     run_sanitizers
 else
     run_tests
-    if [ -s "$results/device.json" ]; then run_command; else skipped=$((skipped + 1)); fi
+    if [ -s "$results/device.json" ]; then
+        count probe_cublaslt ./probe_cublaslt --budget 120 --json "$results/probe_cublaslt.json"
+        run_command
+    else
+        skipped=$((skipped + 1))
+    fi
 fi
 
 {

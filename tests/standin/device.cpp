@@ -195,7 +195,7 @@ dk_status dki_gpu_open(dki_gpu **gpu, const dki_services *services, int ordinal)
     strcpy(facts.name, "deltak stand-in");
     strcpy(facts.library, "no CUDA: the stand-in of the tests");
     facts.major = 9;
-    facts.processors = 4;
+    facts.processors = 132;
     facts.driver_version = facts.runtime_version = 13000;
     facts.library_version = 130000;
     facts.product_workspace = 64 * 1024;

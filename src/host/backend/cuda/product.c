@@ -127,9 +127,8 @@ static dk_status validate_epilogue(const dki_product *product, const dki_operand
                 DK_E_UNSUPPORTED,
                 "epilogue %d with a product that is added to D, or whose D has a type of its own",
                 (int)epilogue);
-    const bool gradient = epilogue == DKI_EPILOGUE_DRELU_BGRAD ||
-                          epilogue == DKI_EPILOGUE_DGELU_BGRAD || epilogue == DKI_EPILOGUE_BGRADB;
-    DKI_REQUIRE(!gradient || product->type_d == DKI_ELEMENT_F32, DK_E_UNSUPPORTED,
+    DKI_REQUIRE(!dki_epilogue_has_bias_gradient(epilogue) || product->type_d == DKI_ELEMENT_F32,
+                DK_E_UNSUPPORTED,
                 "the bias gradient in an epilogue has D's type %d; ours are fp32: sum it aside",
                 (int)product->type_d);
     DKI_REQUIRE(dki_epilogue_has_bias(epilogue) == (operands->bias != NULL), DK_E_SHAPE,

@@ -37,6 +37,10 @@ static inline bool dki_epilogue_has_bias(int32_t epilogue) {
     return epilogue != DKI_EPILOGUE_NONE && epilogue != DKI_EPILOGUE_DRELU &&
            epilogue != DKI_EPILOGUE_DGELU;
 }
+static inline bool dki_epilogue_has_bias_gradient(int32_t epilogue) {
+    return epilogue == DKI_EPILOGUE_DRELU_BGRAD || epilogue == DKI_EPILOGUE_DGELU_BGRAD ||
+           epilogue == DKI_EPILOGUE_BGRADB;
+}
 /** Whether its auxiliary matrix is ReLU's mask; z of GELU; either. */
 static inline bool dki_epilogue_has_mask(int32_t epilogue) {
     return epilogue >= DKI_EPILOGUE_RELU_AUX_BIAS && epilogue <= DKI_EPILOGUE_DRELU_BGRAD;

@@ -16,6 +16,7 @@ typedef enum dki_trial_item {
     DKI_TRIAL_W,
     DKI_TRIAL_Y,  /* A_k, Δ_k [rows, width] */
     DKI_TRIAL_DX, /* Δ_{k−1} */
+    DKI_TRIAL_Z,  /* Z_k or Z_{k−1}, where an activation wants it for g′ */
     DKI_TRIAL_DW,
     DKI_TRIAL_B,
     DKI_TRIAL_B_WORKING,
