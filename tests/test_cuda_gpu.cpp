@@ -274,7 +274,6 @@ TEST_F(CudaGpu, EveryAlgorithmOfAReluLayerIsExact) {
                                    upload(bias16),
                                    on_device<uint8_t>(mask.size()),
                                    on_device<char>(size_t(product.workspace)),
-                                   nullptr,
                                    nullptr};
     for (int i = 0; i < count; ++i) {
         SCOPED_TRACE(i);

@@ -170,17 +170,26 @@ TEST(CudaProducts, SumsAreFp32AndTf32OnlyWhereAskedFor) {
         }
 }
 
-// Scalars of the device, and a share of the multiprocessors: both change which algorithms there are.
-TEST(CudaProducts, ScalarsAndProcessorsReachTheLibrary) {
-    for (int asked : {0, 1}) {
+// α and β that the host reads would be baked into a graph, and all its steps would have one rate.
+TEST(CudaProducts, AnUpdatesScalarsAreReadOnTheDevice) {
+    for (int32_t accumulate : {DKI_OVERWRITE, DKI_ADD, DKI_SCALE}) {
         dki_product product = forward_product();
-        product.device_scalars = asked;
-        product.processors = asked ? 116 : 0;
+        product.accumulate = accumulate;
         dki_product_description made;
         ASSERT_EQ(dki_product_describe(&product, nullptr, &made), CUBLAS_STATUS_SUCCESS);
         EXPECT_EQ(attribute<int32_t>(made, CUBLASLT_MATMUL_DESC_POINTER_MODE),
-                  asked ? CUBLASLT_POINTER_MODE_DEVICE : CUBLASLT_POINTER_MODE_HOST);
-        EXPECT_EQ(attribute<int32_t>(made, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET), asked ? 116 : 0);
+                  accumulate == DKI_SCALE ? CUBLASLT_POINTER_MODE_DEVICE
+                                          : CUBLASLT_POINTER_MODE_HOST);
+    }
+}
+
+TEST(CudaProducts, AShareOfTheMultiprocessorsReachesTheLibrary) {
+    for (int processors : {0, 116}) {
+        dki_product product = forward_product();
+        product.processors = processors;
+        dki_product_description made;
+        ASSERT_EQ(dki_product_describe(&product, nullptr, &made), CUBLAS_STATUS_SUCCESS);
+        EXPECT_EQ(attribute<int32_t>(made, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET), processors);
     }
 }
 

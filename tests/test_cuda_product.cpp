@@ -242,7 +242,7 @@ TEST(CudaProduct, EqualProductsAreEqualBytes) {
     memset(&two.product, 0xa5, sizeof two.product);
     two.make();
     EXPECT_EQ(memcmp(&one.product, &two.product, sizeof one.product), 0);
-    EXPECT_EQ(sizeof(dki_product), 8 * sizeof(int64_t) + 10 * sizeof(int32_t)) << "no padding";
+    EXPECT_EQ(sizeof(dki_product), 9 * sizeof(int64_t) + 8 * sizeof(int32_t)) << "no padding";
 }
 
 // The least of all addresses counts, the bias's and the mask's, too. Beyond 128 it makes no
@@ -320,8 +320,8 @@ const Broken kinds_of_number[] = {
     {"TF32 neither on nor off", DK_E_UNSUPPORTED, [](Example &e) { e.product.tf32 = 2; }},
     {"A neither way", DK_E_UNSUPPORTED, [](Example &e) { e.product.trans_a = 2; }},
     {"B neither way", DK_E_UNSUPPORTED, [](Example &e) { e.product.trans_b = -1; }},
-    {"a β of 2", DK_E_UNSUPPORTED, [](Example &e) { e.product.accumulate = 2; }},
-    {"scalars neither way", DK_E_UNSUPPORTED, [](Example &e) { e.product.device_scalars = 2; }},
+    {"an unknown use of D", DK_E_UNSUPPORTED, [](Example &e) { e.product.accumulate = 3; }},
+    {"a negative use of D", DK_E_UNSUPPORTED, [](Example &e) { e.product.accumulate = -1; }},
     {"fewer than no multiprocessors", DK_E_UNSUPPORTED,
      [](Example &e) { e.product.processors = -1; }},
 };
@@ -361,11 +361,6 @@ const Broken epilogues[] = {
     {"the bias gradient of a B as it is", DK_E_UNSUPPORTED,
      [](Example &e) { e.product.trans_b = 0, e.product.ldb = 784; }, DKI_PRODUCT_PARAMS,
      DKI_EPILOGUE_BGRADB},
-    {"scalars without addresses", DK_E_SHAPE, [](Example &e) { e.product.device_scalars = 1; }},
-    {"scalars that aren't read", DK_E_SHAPE,
-     [](Example &e) { e.operands.alpha = e.operands.beta = static_cast<float *>(e.operands.d); }},
-    {"an epilogue of scaled products", DK_E_UNSUPPORTED,
-     [](Example &e) { e.product.device_scalars = 1; }, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_BIAS},
     {"an epilogue added to D", DK_E_UNSUPPORTED, [](Example &e) { e.product.accumulate = 1; },
      DKI_PRODUCT_FORWARD, DKI_EPILOGUE_BIAS},
     {"an epilogue and D of its own type", DK_E_UNSUPPORTED,
@@ -376,6 +371,14 @@ const Broken epilogues[] = {
 const Broken addresses[] = {
     {"no A", DK_E_SHAPE, [](Example &e) { e.operands.a = nullptr; }},
     {"no B", DK_E_SHAPE, [](Example &e) { e.operands.b = nullptr; }},
+    {"no scalars", DK_E_SHAPE, [](Example &e) { e.product.accumulate = DKI_SCALE; }},
+    {"scalars without use", DK_E_SHAPE,
+     [](Example &e) { e.operands.scalars = static_cast<const float *>(address(0x70000)); }},
+    {"scalars in the middle of a float", DK_E_SHAPE,
+     [](Example &e) {
+         e.product.accumulate = DKI_SCALE;
+         e.operands.scalars = static_cast<const float *>(address(0x70002));
+     }},
     {"no D", DK_E_SHAPE, [](Example &e) { e.operands.d = nullptr; }},
     {"A misaligned", DK_E_SHAPE, [](Example &e) { e.operands.a = address(0x20040); }},
     {"B misaligned", DK_E_SHAPE, [](Example &e) { e.operands.b = address(0x10004); }},

@@ -11,12 +11,11 @@ static void describe(const probe_call *call, int copy, dki_product *product,
     const probe *it = call->of;
     dki_trial_product(&it->trial, copy, call->kind, call->epilogue, product, operands);
     operands->workspace = it->cuda->product_workspace[call->lane];
-    product->accumulate = call->accumulate;
+    product->accumulate = call->beta ? DKI_ADD : DKI_OVERWRITE;
     product->processors = call->processors;
     if (!call->device_scalars) return;
-    product->device_scalars = 1;
-    operands->alpha = it->scalars;
-    operands->beta = call->accumulate ? it->scalars : it->scalars + 1;
+    product->accumulate = DKI_SCALE;
+    operands->scalars = it->scalars + (call->beta ? 2 : 0);
 }
 
 /* The library reads what it isn't given, so only what deltak could ask for is asked. (That a bias

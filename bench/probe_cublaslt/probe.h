@@ -92,7 +92,7 @@ typedef struct probe {
     probe_shape shape;
     dki_layer_shape layer, below; /* the activation is that of the question at hand */
     dki_trial_layer trial;
-    float *scalars; /* device memory: 1, 0 */
+    float *scalars; /* device memory: α, β = 1, 0; then 1, 1 */
 } probe;
 
 /** A product: what is asked for, then the fastest algorithm found for it. */
@@ -101,7 +101,7 @@ typedef struct probe_call {
     dki_lane lane;
     dki_product_kind kind;
     dki_epilogue epilogue;
-    bool accumulate, device_scalars;
+    bool beta, device_scalars; /* β = 1; α and β in device memory */
     int processors;
     dki_algorithm algorithm;
     int candidates;

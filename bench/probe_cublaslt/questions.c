@@ -115,7 +115,7 @@ dk_status probe_scalars(probe *it) {
             probe_call call = {.of = it,
                                .lane = DKI_LANE_PARAMS,
                                .kind = DKI_PRODUCT_PARAMS,
-                               .accumulate = beta,
+                               .beta = beta,
                                .device_scalars = device};
             DKI_TRY(probe_fastest(&call));
             row.candidates = call.candidates;

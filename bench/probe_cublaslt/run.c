@@ -3,6 +3,7 @@
 #include "probe.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 const probe_precision probe_precisions[PROBE_PRECISIONS] = {
@@ -57,16 +58,16 @@ static dk_status ask_layers(probe *it, double deadline) {
     return DK_OK;
 }
 
-/* α = 1 and β = 0 or 1 in device memory. */
+/* α = 1, with β = 0 and with β = 1. */
 static dk_status put_scalars(probe *it) {
     dki_gpu *gpu = it->cuda->gpu;
     const dki_stream stream = it->timer.stream;
-    float *pinned = NULL;
-    DKI_TRY(dki_gpu_alloc(gpu, 2 * sizeof(float), (void **)&it->scalars));
-    DKI_TRY(dki_gpu_alloc_host(gpu, 2 * sizeof(float), (void **)&pinned));
-    pinned[0] = 1.0f;
-    pinned[1] = 0.0f;
-    const dk_status status = dki_gpu_copy(gpu, stream, it->scalars, pinned, 2 * sizeof(float));
+    static const float values[] = {1.0f, 0.0f, 1.0f, 1.0f};
+    void *pinned = NULL;
+    DKI_TRY(dki_gpu_alloc(gpu, sizeof values, (void **)&it->scalars));
+    DKI_TRY(dki_gpu_alloc_host(gpu, sizeof values, &pinned));
+    memcpy(pinned, values, sizeof values);
+    const dk_status status = dki_gpu_copy(gpu, stream, it->scalars, pinned, sizeof values);
     const dk_status synced = dki_gpu_stream_sync(gpu, stream);
     dki_gpu_free_host(gpu, pinned);
     return status ? status : synced;

@@ -6,6 +6,23 @@
 
 namespace standin {
 
+/// Whether each node follows the one before it.
+static bool is_chain(const Graph &graph) {
+    for (size_t i = 1; i < graph.nodes.size(); ++i) {
+        const auto &after = graph.nodes[i].after;
+        if (std::find(after.begin(), after.end(), i - 1) == after.end()) return false;
+    }
+    return true;
+}
+
+/// When a graph that began at `start` is over.
+static double end_of(const Device &d, const GraphRun &run, double start) {
+    double longest = start, sum = 0;
+    for (double end : run.ends) longest = std::max(longest, end);
+    for (const Node &node : run.graph->nodes) sum += node.work.ms;
+    return d.contention > 0 && !is_chain(*run.graph) ? start + d.contention * sum : longest;
+}
+
 /// Runs one node that can run; whether it was the last.
 bool Device::graph_step(Stream &stream, GraphRun &run) {
     Graph &graph = *run.graph;
@@ -27,7 +44,7 @@ bool Device::graph_step(Stream &stream, GraphRun &run) {
         --run.left;
     }
     if (run.left > 0) return false;
-    for (double end : run.ends) stream.clock = std::max(stream.clock, end);
+    stream.clock = end_of(*this, run, stream.clock);
     graph.runner = nullptr;
     ++counts.graph_launches;
     return true;

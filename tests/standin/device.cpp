@@ -68,6 +68,7 @@ void reset() {
     set_schedule(0);
     set_algorithms(all_algorithms);
     set_times(usual_times);
+    set_contention(0);
 }
 
 void set_schedule(uint64_t seed) {
@@ -138,6 +139,11 @@ void set_times(std::function<double(const dki_product &, int)> times, double oth
     const Guard guard(device().lock);
     device().times = std::move(times);
     device().other_ms = other;
+}
+
+void set_contention(double factor) {
+    const Guard guard(device().lock);
+    device().contention = factor;
 }
 
 /// Codes of launches that were told to fail, far from CUDA's own.

@@ -156,14 +156,13 @@ static void apply_epilogue(const dki_product &p, const dki_operands &o, int64_t 
     if (p.epilogue != DKI_EPILOGUE_BGRADB) apply_relu(p, o, j, values);
 }
 
-/// α D + β D′, the scalars those of the host (1, and 0 or 1), or read now.
-static void scale_and_add(const dki_product &p, const dki_operands &o, size_t first,
-                          std::vector<float> &values) {
-    const float alpha = p.device_scalars ? *o.alpha : 1;
-    const float beta = p.device_scalars ? *o.beta : static_cast<float>(p.accumulate);
-    for (size_t i = 0; i < values.size(); ++i) {
-        values[i] *= alpha;
-        if (beta != 0) values[i] += beta * load(o.d, p.type_d, first + i);
+/// Scalars are read now, when the product runs. α and β multiply whatever is there: 0·NaN is NaN.
+static void accumulate(const dki_product &p, const dki_operands &o, size_t first,
+                       std::vector<float> &values) {
+    for (size_t i = 0; i < values.size() && p.accumulate != DKI_OVERWRITE; ++i) {
+        const float d = load(o.d, p.type_d, first + i);
+        values[i] =
+            p.accumulate == DKI_ADD ? values[i] + d : o.scalars[0] * values[i] + o.scalars[1] * d;
     }
 }
 
@@ -183,7 +182,7 @@ void multiply(const dki_product &p, const dki_operands &o, int algorithm) {
     for (int64_t j = 0; j < p.n; ++j) {
         std::vector<float> values = column_of(a, b.data() + j * p.k, p.m, p.k, algorithm);
         const auto first = static_cast<size_t>(j * p.ldd);
-        scale_and_add(p, o, first, values);
+        accumulate(p, o, first, values);
         apply_epilogue(p, o, j, values);
         for (size_t i = 0; i < values.size(); ++i) {
             store(o.d, p.type_d, first + i, values[i]);

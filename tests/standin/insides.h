@@ -160,6 +160,7 @@ struct Device {
     std::function<int(const dki_product &)> known = all_algorithms;
     std::function<double(const dki_product &, int)> times = usual_times;
     double other_ms = 0.01;
+    double contention = 0;
 };
 
 Device &device();

@@ -50,8 +50,9 @@ static std::string wrong_shape(const dki_product &p) {
         return value >= DKI_ELEMENT_F32 && value <= DKI_ELEMENT_F16;
     };
     if (p.m < 1 || p.n < 1 || p.k < 1) return "m, n or k below 1";
-    if (!flag(p.trans_a) || !flag(p.trans_b) || !flag(p.tf32) || !flag(p.accumulate))
+    if (!flag(p.trans_a) || !flag(p.trans_b) || !flag(p.tf32))
         return "a flag that is neither 0 nor 1";
+    if (p.accumulate < DKI_OVERWRITE || p.accumulate > DKI_SCALE) return "accumulate";
     if (!type(p.type) || !type(p.type_d)) return "an unknown type";
     if (p.type_d != p.type && p.type_d != DKI_ELEMENT_F32) return "D's type";
     if (p.tf32 && p.type != DKI_ELEMENT_F32) return "tf32 of operands that aren't fp32";
@@ -61,7 +62,6 @@ static std::string wrong_shape(const dki_product &p) {
     if (p.epilogue < 0 || p.epilogue >= DKI_EPILOGUE_COUNT) return "an unknown epilogue";
     if (wrong_aux(p)) return "ld_aux";
     if (p.epilogue == DKI_EPILOGUE_BGRADB && !p.trans_b) return "BGRADB of a B as it is";
-    if (!flag(p.device_scalars)) return "device scalars neither on nor off";
     if (p.processors < 0) return "a negative number of processors";
     if (p.alignment < 2 || p.alignment > 256 || (p.alignment & (p.alignment - 1)) != 0)
         return "an alignment that isn't a power of two from 2 to 256";
@@ -86,10 +86,7 @@ static std::vector<Span> spans(const dki_product &p, const dki_operands &o, int6
     const auto biases = static_cast<size_t>(p.epilogue == DKI_EPILOGUE_BGRADB ? p.n : p.m);
     if (has_bias(p.epilogue)) all.push_back({"bias", o.bias, biases * element_d});
     if (has_aux(p.epilogue)) all.push_back({"aux", o.aux, aux_bytes(p, element_d)});
-    if (p.device_scalars) {
-        all.push_back({"alpha", o.alpha, sizeof(float), true});
-        all.push_back({"beta", o.beta, sizeof(float), true});
-    }
+    if (p.accumulate == DKI_SCALE) all.push_back({"scalars", o.scalars, 2 * sizeof(float), true});
     if (workspace > 0) all.push_back({"workspace", o.workspace, static_cast<size_t>(workspace)});
     return all;
 }
@@ -114,11 +111,11 @@ static std::string wrong_memory(const std::vector<Span> &all) {
 
 static std::string wrong_alignment(const dki_product &p, const std::vector<Span> &all) {
     for (const Span &span : all) {
-        const uintptr_t need =
-            strcmp(span.name, "alpha") == 0 || strcmp(span.name, "beta") == 0 ? sizeof(float)
-            : strcmp(span.name, "workspace") == 0                             ? 256
-            : strcmp(span.name, "aux") == 0                                   ? 16
-                                            : static_cast<uintptr_t>(p.alignment);
+        const uintptr_t need = strcmp(span.name, "workspace") == 0 ? 256
+                               : strcmp(span.name, "aux") == 0     ? 16
+                               : strcmp(span.name, "scalars") == 0
+                                   ? sizeof(float)
+                                   : static_cast<uintptr_t>(p.alignment);
         if (reinterpret_cast<uintptr_t>(span.data) % need != 0)
             return std::string(span.name) + " isn't aligned as claimed";
     }
@@ -131,7 +128,7 @@ static std::string wrong_product(const dki_product &p, const dki_operands &o, in
     if (workspace > p.workspace) return "a workspace below the algorithm's";
     if (!has_bias(p.epilogue) && o.bias) return "a bias that the epilogue doesn't have";
     if (!has_aux(p.epilogue) && o.aux) return "an aux that the epilogue doesn't have";
-    if (!p.device_scalars && (o.alpha || o.beta)) return "scalars that nobody reads";
+    if (p.accumulate != DKI_SCALE && o.scalars) return "scalars that it doesn't take";
     const std::vector<Span> all = spans(p, o, workspace);
     wrong = wrong_memory(all);
     return wrong.empty() ? wrong_alignment(p, all) : wrong;

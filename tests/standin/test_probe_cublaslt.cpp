@@ -188,7 +188,8 @@ TEST_F(ProbeTest, TwoThingsAtATimeAreTimedBesideOneAfterTheOther) {
 TEST_F(ProbeTest, ProductsAreAskedForAsTheRowSays) {
     std::map<int, std::set<int>> seen; // multiprocessors and scalars, by epilogue
     set_times([&](const dki_product &p, int algorithm) {
-        seen[p.epilogue].insert(p.device_scalars ? -1 - p.accumulate : p.processors);
+        seen[p.epilogue].insert(p.accumulate == DKI_OVERWRITE ? static_cast<int>(p.processors)
+                                                              : -p.accumulate);
         return usual(algorithm);
     });
     measured({"--shape", "20x24x16", "--precision", "bf16"});

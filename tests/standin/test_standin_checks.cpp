@@ -44,8 +44,8 @@ TEST_F(SpoiltTest, WrongDescriptionsAreReported) {
         {"ld_aux", [](dki_product &p) { p.ld_aux = 128; }},
         {"ld_aux", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_DGELU, p.ld_aux = 12; }},
         {"BGRADB", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_BGRADB; }},
-        {"device scalars", [](dki_product &p) { p.device_scalars = 2; }},
-        {"alpha doesn't lie", [](dki_product &p) { p.device_scalars = 1; }},
+        {"accumulate", [](dki_product &p) { p.accumulate = DKI_SCALE + 1; }},
+        {"scalars doesn't lie", [](dki_product &p) { p.accumulate = DKI_SCALE; }},
         {"processors", [](dki_product &p) { p.processors = -1; }},
         {"bias doesn't", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_BIAS; }},
         {"unknown epilogue", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_COUNT; }},
@@ -73,7 +73,7 @@ TEST_F(SpoiltTest, WrongMemoryIsReported) {
         {"workspace doesn't lie", [](dki_operands &o) { o.workspace = o.d; }},
         {"a bias that", [](dki_operands &o) { o.bias = o.d; }},
         {"an aux that", [](dki_operands &o) { o.aux = o.d; }},
-        {"scalars that", [](dki_operands &o) { o.beta = static_cast<float *>(o.d); }},
+        {"scalars that", [](dki_operands &o) { o.scalars = static_cast<const float *>(o.a); }},
     };
     for (const auto &entry : wrong) {
         dki_operands spoilt = operands;

@@ -152,7 +152,6 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
                                    with_bias ? bias.device : nullptr,
                                    takes_mask(c.epilogue) ? aux : nullptr,
                                    workspace,
-                                   nullptr,
                                    nullptr};
     const dki_algorithm chosen = algorithm(product, c.algorithm);
     EXPECT_TRUE(dki_gpu_algorithm_valid(gpu, &product, &chosen));
@@ -205,7 +204,7 @@ struct Column {
     std::vector<float> a, b;
     std::vector<float> bias;
     Bytes mask;
-    float *alpha = nullptr, *beta = nullptr; ///< device memory
+    float *scalars = nullptr; ///< device memory
 };
 
 class ColumnTest : public ProductTest {
@@ -230,19 +229,14 @@ class ColumnTest : public ProductTest {
         const bool bits = takes_mask(c.epilogue);
         product.ld_aux =
             static_cast<int64_t>(bits ? c.mask.size() * 8 : c.mask.size() / bytes_of(c.type_d));
-        product.device_scalars = c.alpha != nullptr;
+        if (c.scalars) product.accumulate = DKI_SCALE;
         void *a = put_values(c.a, c.type), *b = put_values(c.b, c.type);
         void *bias = put_values(c.bias, c.type_d), *workspace = device(512);
         void *d = put_values(std::vector<float>(m, 3), c.type_d), *aux = device(c.mask.size());
         if (!c.mask.empty()) poke(aux, c.mask.data(), c.mask.size());
-        const dki_operands operands = {a,
-                                       b,
-                                       d,
-                                       c.bias.empty() ? nullptr : bias,
-                                       c.mask.empty() ? nullptr : aux,
-                                       workspace,
-                                       c.alpha,
-                                       c.beta};
+        const dki_operands operands = {
+            a,         b,        d, c.bias.empty() ? nullptr : bias, c.mask.empty() ? nullptr : aux,
+            workspace, c.scalars};
         const dki_algorithm chosen = algorithm(product, c.algorithm);
         EXPECT_EQ(dki_gpu_multiply(gpu, one, &product, &chosen, &operands), DK_OK)
             << dk_error_text();
@@ -353,13 +347,12 @@ TEST_F(ColumnTest, ScalarsOfTheDeviceAreReadWhenTheProductRuns) {
     Column c;
     c.a = {1, 2, 4};
     c.b = {1};
-    c.alpha = static_cast<float *>(put_values({-2}, DKI_ELEMENT_F32));
-    c.beta = static_cast<float *>(put_values({0.5f}, DKI_ELEMENT_F32));
+    c.scalars = static_cast<float *>(put_values({-2, 0.5f}, DKI_ELEMENT_F32));
     EXPECT_EQ(run(c), std::vector<float>({-0.5f, -2.5f, -6.5f})) << "−2 A + 3/2";
-    const float none = 0;
-    poke(c.beta, &none, sizeof none);
+    const float none[] = {-2, 0};
+    poke(c.scalars, none, sizeof none);
     EXPECT_EQ(run(c), std::vector<float>({-2, -4, -8}));
-    free_all({c.alpha, c.beta});
+    free_all({c.scalars});
 }
 
 TEST_F(ColumnTest, ReluMakesZeroOfNaNAndItsDerivativeKeepsWhereTheMaskIsSet) {

@@ -19,7 +19,7 @@ typedef struct {
 } plan_file;
 
 _Static_assert(sizeof(dki_plan_key) == sizeof(dki_product) + sizeof(int64_t) &&
-                   sizeof(dki_product) == 8 * sizeof(int64_t) + 10 * sizeof(int32_t) &&
+                   sizeof(dki_product) == 9 * sizeof(int64_t) + 8 * sizeof(int32_t) &&
                    sizeof(dki_plan_device) == 152 && sizeof(dki_plan_entry) == 80 &&
                    sizeof(plan_file) ==
                        16 + sizeof(dki_plan_device) + sizeof(dki_plan_key) + sizeof(dki_plan_entry),

@@ -1,21 +1,15 @@
 /* Choosing plans: every product of a network by each algorithm that the library proposes, then each
  * layer by each way it may go, on scratch memory. */
-#include "backend/cuda/trial.h"
+#include "backend/cuda/plan_choose.h"
 #include "base/error.h"
 
 #include <math.h>
 
 enum { MOST_CANDIDATES = 16 };
 
-/* A later candidate must be this much better: what differs by less than measurements do stays with
- * the library's order, and with fewer kernels. */
-static const double clearly_better = 0.98;
+typedef dki_chooser chooser;
 
-typedef struct {
-    dki_cuda *cuda;
-    const dki_plan_request *request;
-    dki_timer timer;
-} chooser;
+static const double clearly_better = DKI_CLEARLY_BETTER;
 
 /* What is timed. */
 typedef struct {
@@ -55,11 +49,10 @@ static int repeats_of(const dki_trial_shape *shape) {
     return flops < 2e9 ? 16 : flops < 1e11 ? 4 : 2;
 }
 
-/* INFINITY for what fails; only a lost device ends the search. */
-static dk_status measure(chooser *choose, dki_trial run, trial *it, double limit,
-                         double *milliseconds) {
-    const dk_status status = dki_timer_measure(&choose->timer, run, it, it->layer->copies,
-                                               repeats_of(&it->layer->shape), limit, milliseconds);
+dk_status dki_chooser_measure(dki_chooser *choose, const dki_trial_layer *layer, dki_trial run,
+                              void *argument, double limit, double *milliseconds) {
+    const dk_status status = dki_timer_measure(&choose->timer, run, argument, layer->copies,
+                                               repeats_of(&layer->shape), limit, milliseconds);
     if (!status || status == DK_E_DEVICE_LOST) return status;
     dki_log_line(choose->cuda->services.log, DK_LOG_DEBUG, "a plan is passed over: %s",
                  dk_error_text());
@@ -67,7 +60,12 @@ static dk_status measure(chooser *choose, dki_trial run, trial *it, double limit
     return DK_OK;
 }
 
-static dk_status lay_out(const chooser *choose, size_t k, dki_trial_layer *layer) {
+static dk_status measure(chooser *choose, dki_trial run, trial *it, double limit,
+                         double *milliseconds) {
+    return dki_chooser_measure(choose, it->layer, run, it, limit, milliseconds);
+}
+
+dk_status dki_chooser_lay_out(const dki_chooser *choose, size_t k, dki_trial_layer *layer) {
     const dki_layer_shape *layers = choose->request->layers;
     const dki_trial_shape shape = {&layers[k], k ? &layers[k - 1] : NULL,
                                    choose->request->max_batch};
@@ -186,8 +184,8 @@ static dk_status choose_layer(chooser *choose, size_t k, dki_trial_layer *layer)
 /* Whether layer k's mask can be written, and read by the layer above. */
 static dk_status has_mask(const chooser *choose, size_t k, bool *has) {
     dki_trial_layer layer, above;
-    DKI_TRY(lay_out(choose, k, &layer));
-    DKI_TRY(lay_out(choose, k + 1, &above));
+    DKI_TRY(dki_chooser_lay_out(choose, k, &layer));
+    DKI_TRY(dki_chooser_lay_out(choose, k + 1, &above));
     DKI_TRY(has_product(choose, &layer, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_AUX_BIAS, has));
     if (*has) DKI_TRY(has_product(choose, &above, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU, has));
     if (*has && choose->cuda->base.element == DKI_ELEMENT_F32)
@@ -252,8 +250,8 @@ static dk_status choose_mask(chooser *choose, size_t k) {
     if (!has) return dki_plans_put(plans, &key, &entry, false);
     DKI_TRY(dki_plans_get(plans, &key, &entry, &known));
     if (known) return DK_OK;
-    DKI_TRY(lay_out(choose, k, &layer));
-    DKI_TRY(lay_out(choose, k + 1, &above));
+    DKI_TRY(dki_chooser_lay_out(choose, k, &layer));
+    DKI_TRY(dki_chooser_lay_out(choose, k + 1, &above));
     const dk_status status = measure_mask(choose, &layer, &above, &way);
     dki_trial_close(&layer);
     dki_trial_close(&above);
@@ -273,7 +271,7 @@ static dk_status without_memory(const chooser *choose, dk_status status) {
 static dk_status choose_all(chooser *choose) {
     for (size_t k = 0; k < choose->request->layer_count; ++k) {
         dki_trial_layer layer = {.cuda = choose->cuda};
-        dk_status status = lay_out(choose, k, &layer);
+        dk_status status = dki_chooser_lay_out(choose, k, &layer);
         if (!status) status = choose_layer(choose, k, &layer);
         dki_trial_close(&layer);
         DKI_TRY(without_memory(choose, status));
@@ -281,15 +279,19 @@ static dk_status choose_all(chooser *choose) {
     for (size_t k = 0; k < choose->request->layer_count; ++k)
         if (dki_cuda_may_mask(choose->cuda, choose->request, k))
             DKI_TRY(without_memory(choose, choose_mask(choose, k)));
-    return DK_OK;
+    return without_memory(choose, dki_choose_lanes(choose));
 }
 
-/* Other threads' work would blur the times, so it is waited for; new work waits for the lock. */
+/* Other threads' work would blur the times, so it is waited for; new work waits for the lock. What
+ * is timed on two lanes goes to streams of our own, not to the application's. */
 dk_status dki_cuda_choose(dki_cuda *cuda, const dki_plan_request *request) {
     chooser choose = {.cuda = cuda, .request = request};
     DKI_TRY(dki_cuda_sync(&cuda->base));
     DKI_TRY(dki_timer_open(&choose.timer, cuda->gpu, cuda->lanes[DKI_LANE_PARAMS]));
+    const dki_stream main_lane = cuda->lanes[DKI_LANE_MAIN];
+    cuda->lanes[DKI_LANE_MAIN] = cuda->own_main;
     const dk_status status = choose_all(&choose);
+    cuda->lanes[DKI_LANE_MAIN] = main_lane;
     dki_timer_close(&choose.timer);
     return status;
 }

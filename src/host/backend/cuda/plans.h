@@ -35,6 +35,9 @@ dki_plan_key dki_plan_key_of(const dki_product *product, dki_question question);
  *  same, though their products have only this in common. */
 dki_plan_key dki_plan_key_of_mask(const dki_product_rules *rules, int64_t rows, int64_t width);
 
+/** The key of the question on how many lanes a network's gradients are computed. */
+dki_plan_key dki_plan_key_of_lanes(const dki_product_rules *rules, const dki_plan_request *request);
+
 /** Whether the table has the answer; then with the disk asked before, which fills the table. */
 bool dki_plans_know(const dki_plans *plans, const dki_plan_key *key, dki_plan_entry *entry);
 dk_status dki_plans_get(dki_plans *plans, const dki_plan_key *key, dki_plan_entry *entry,

@@ -30,8 +30,7 @@ void dki_product_make(const dki_product_rules *rules, const dki_bare_product *ba
                                .bias = extras->bias,
                                .aux = extras->aux,
                                .workspace = extras->workspace,
-                               .alpha = extras->alpha,
-                               .beta = extras->beta};
+                               .scalars = extras->scalars};
     memset(product, 0, sizeof *product);
     product->m = bare->out.cols;
     product->n = bare->out.rows;
@@ -50,7 +49,6 @@ void dki_product_make(const dki_product_rules *rules, const dki_bare_product *ba
     product->accumulate = extras->accumulate;
     product->alignment = common_alignment(operands);
     product->workspace = rules->workspace;
-    product->device_scalars = extras->alpha != NULL;
     product->processors = extras->processors;
 }
 
@@ -70,11 +68,14 @@ static dk_status validate_types(const dki_product *product) {
     DKI_REQUIRE(is_flag(product->tf32) && (!product->tf32 || product->type == DKI_ELEMENT_F32),
                 DK_E_UNSUPPORTED, "TF32 is for products of fp32, not of elements of type %d",
                 (int)product->type);
-    DKI_REQUIRE(is_flag(product->trans_a) && is_flag(product->trans_b) &&
-                    is_flag(product->accumulate) && is_flag(product->device_scalars),
-                DK_E_UNSUPPORTED, "a product with flags %d, %d, %d, %d: each is 0 or 1",
-                (int)product->trans_a, (int)product->trans_b, (int)product->accumulate,
-                (int)product->device_scalars);
+    DKI_REQUIRE(is_flag(product->trans_a) && is_flag(product->trans_b), DK_E_UNSUPPORTED,
+                "a product with flags %d, %d: each is 0 or 1", (int)product->trans_a,
+                (int)product->trans_b);
+    DKI_REQUIRE(product->accumulate >= DKI_OVERWRITE && product->accumulate <= DKI_SCALE,
+                DK_E_UNSUPPORTED, "a product that does %d with its result, which doesn't exist",
+                (int)product->accumulate);
+    DKI_REQUIRE(product->processors >= 0 && product->processors <= INT32_MAX, DK_E_UNSUPPORTED,
+                "a product for %lld multiprocessors", (long long)product->processors);
     return DK_OK;
 }
 
@@ -122,7 +123,7 @@ static dk_status validate_epilogue(const dki_product *product, const dki_operand
     DKI_REQUIRE(epilogue >= 0 && epilogue < DKI_EPILOGUE_COUNT, DK_E_UNSUPPORTED,
                 "a product with epilogue %d, which doesn't exist", (int)epilogue);
     DKI_REQUIRE(epilogue == DKI_EPILOGUE_NONE ||
-                    (!product->accumulate && !product->device_scalars &&
+                    (!product->accumulate &&
                      (product->type_d == product->type || epilogue == DKI_EPILOGUE_BGRADB)),
                 DK_E_UNSUPPORTED,
                 "epilogue %d with a product that is added to D, or whose D has a type of its own",
@@ -137,16 +138,6 @@ static dk_status validate_epilogue(const dki_product *product, const dki_operand
     DKI_REQUIRE(epilogue != DKI_EPILOGUE_BGRADB || product->trans_b, DK_E_UNSUPPORTED,
                 "the bias gradient of B needs a transposed B");
     return validate_aux(product, operands);
-}
-
-static dk_status validate_scalars(const dki_product *product, const dki_operands *operands) {
-    const bool device = product->device_scalars;
-    DKI_REQUIRE((operands->alpha != NULL) == device && (operands->beta != NULL) == device,
-                DK_E_SHAPE, "a product %s",
-                device ? "that lacks its scalars" : "with scalars that it doesn't read");
-    DKI_REQUIRE(product->processors >= 0, DK_E_UNSUPPORTED, "a product for %d multiprocessors",
-                (int)product->processors);
-    return DK_OK;
 }
 
 static bool divides(int32_t alignment, const void *address) {
@@ -171,6 +162,11 @@ static dk_status validate_addresses(const dki_product *product, const dki_operan
     DKI_REQUIRE(divides(type_bytes, operands->a) && divides(type_bytes, operands->b) &&
                     divides(d_bytes, operands->d) && divides(d_bytes, operands->bias),
                 DK_E_SHAPE, "a product with an address in the middle of an element");
+    DKI_REQUIRE((product->accumulate == DKI_SCALE) == (operands->scalars != NULL) &&
+                    divides(sizeof(float), operands->scalars),
+                DK_E_SHAPE, "a product %s",
+                operands->scalars ? "with scalars that it doesn't take, or that aren't aligned"
+                                  : "without the scalars that it takes");
     DKI_REQUIRE(divides(AUX_ALIGNMENT, operands->aux), DK_E_SHAPE,
                 "a product's auxiliary matrix must start on %d bytes", (int)AUX_ALIGNMENT);
     DKI_REQUIRE(product->workspace >= 0 && (product->workspace == 0 ||
@@ -185,6 +181,5 @@ dk_status dki_product_validate(const dki_product *product, const dki_operands *o
     DKI_TRY(validate_types(product));
     DKI_TRY(validate_shape(product));
     DKI_TRY(validate_epilogue(product, operands));
-    DKI_TRY(validate_scalars(product, operands));
     return validate_addresses(product, operands);
 }

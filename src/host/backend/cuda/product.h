@@ -52,6 +52,13 @@ static inline bool dki_epilogue_has_aux(int32_t epilogue) {
     return dki_epilogue_has_mask(epilogue) || dki_epilogue_has_z(epilogue);
 }
 
+/** What becomes of what D held; an algorithm's key, as the epilogue is. */
+typedef enum dki_accumulate {
+    DKI_OVERWRITE = 0, /* D = A B */
+    DKI_ADD = 1,       /* D += A B */
+    DKI_SCALE = 2 /* D = α A B + β D; α and β lie in device memory and are read when it runs */
+} dki_accumulate;
+
 /** Everything an algorithm depends on; compared and hashed as bytes, so it has no padding and is
  *  zeroed before it is filled. */
 typedef struct dki_product {
@@ -60,11 +67,10 @@ typedef struct dki_product {
     int32_t type, type_d;                   /* dki_element of A and B, of D */
     int32_t tf32;                           /* fp32 operands may be rounded to TF32 */
     int32_t epilogue;                       /* dki_epilogue */
-    int32_t accumulate;                     /* β: 0 or 1 */
+    int32_t accumulate;                     /* dki_accumulate */
     int32_t alignment;                      /* least alignment of all addresses, 2 … 256 bytes */
     int64_t workspace;                      /* bytes an algorithm may use */
-    int32_t device_scalars;                 /* α and β are read from device memory as it runs */
-    int32_t processors;                     /* multiprocessors it is to be fast on; 0 = all */
+    int64_t processors;                     /* multiprocessors it is to be fast on; 0 = all */
 } dki_product;
 
 typedef struct dki_operands {
@@ -73,8 +79,7 @@ typedef struct dki_operands {
     void *bias; /* [m], D's type: read, or written by _BGRAD; [n] with BGRADB; or NULL */
     void *aux;  /* or NULL */
     void *workspace;
-    const float *alpha, *beta; /* device memory, with device_scalars; otherwise NULL, for 1 and the
-                                  product's own β */
+    const float *scalars; /* DKI_SCALE: α, β; or NULL */
 } dki_operands;
 
 /** cublasLtMatmulAlgo_t and what it needs. */
@@ -105,11 +110,11 @@ enum { DKI_GELU_AUX_LD_MULTIPLE = 8 };
 typedef struct dki_product_extras {
     dki_epilogue epilogue;
     void *bias, *aux;
-    int64_t aux_ld; /* of GELU's; a mask's follows from the width */
-    bool accumulate;
+    int64_t aux_ld;     /* of GELU's; a mask's follows from the width */
+    int32_t accumulate; /* dki_accumulate */
     void *workspace;
-    const float *alpha, *beta; /* or NULL */
-    int processors;
+    const float *scalars;
+    int64_t processors;
 } dki_product_extras;
 
 /** The product of one of the seam's kinds (the shapes in `bare`), and its operands in the library's

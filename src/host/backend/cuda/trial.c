@@ -128,6 +128,14 @@ dki_linear_backward_data dki_trial_backward_data(const dki_trial_layer *trial, i
     };
 }
 
+dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *trial, int copy) {
+    return (dki_linear_backward_params){
+        .delta = matrix_y(trial, copy),
+        .a_in = matrix_x(trial, copy, DKI_TRIAL_X),
+        .dw = matrix_w(trial, copy, DKI_TRIAL_DW),
+    };
+}
+
 static dki_bare_product bare_of(const dki_trial_layer *trial, int copy, dki_product_kind kind) {
     const dki_matrix x = matrix_x(trial, copy, DKI_TRIAL_X), y = matrix_y(trial, copy);
     const dki_matrix w = matrix_w(trial, copy, DKI_TRIAL_W);

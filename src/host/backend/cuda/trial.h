@@ -46,6 +46,7 @@ void dki_trial_close(dki_trial_layer *trial);
 /** The layer's operations on one copy. */
 dki_linear_forward dki_trial_forward(const dki_trial_layer *trial, int copy);
 dki_linear_backward_data dki_trial_backward_data(const dki_trial_layer *trial, int copy);
+dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *trial, int copy);
 /** One of its products as the library sees it. */
 void dki_trial_product(const dki_trial_layer *trial, int copy, dki_product_kind kind,
                        dki_epilogue epilogue, dki_product *product, dki_operands *operands);
