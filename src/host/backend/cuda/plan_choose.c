@@ -119,36 +119,57 @@ static dk_status has_product(const chooser *choose, const dki_trial_layer *layer
     return dki_plans_algorithm(choose->cuda->plans, &product, &algorithm, has);
 }
 
-/* Forward: the epilogue, or a bare product and a kernel of ours? */
-static dk_status choose_fused(chooser *choose, dki_trial_layer *layer, dki_epilogue epilogue) {
+/* The epilogue, or a bare product and a kernel of ours? */
+static dk_status choose_fused(chooser *choose, dki_trial_layer *layer, dki_product_kind kind,
+                              dki_epilogue epilogue) {
+    const dki_trial run = kind == DKI_PRODUCT_FORWARD ? try_forward : try_backward_data;
     dki_cuda *cuda = choose->cuda;
     dki_product product;
     dki_operands operands;
     dki_plan_entry entry = {{{0}, 0}, DKI_WAY_FUSED};
     bool known = false, has = false;
     double plain = INFINITY, fused = INFINITY;
-    dki_trial_product(layer, 0, DKI_PRODUCT_FORWARD, epilogue, &product, &operands);
+    dki_trial_product(layer, 0, kind, epilogue, &product, &operands);
     const dki_plan_key key = dki_plan_key_of(&product, DKI_QUESTION_FUSED);
     DKI_TRY(dki_plans_get(cuda->plans, &key, &entry, &known));
     if (known) return DK_OK;
-    DKI_TRY(has_product(choose, layer, DKI_PRODUCT_FORWARD, epilogue, &has));
+    DKI_TRY(has_product(choose, layer, kind, epilogue, &has));
     if (has) {
-        trial it = {layer, DKI_PRODUCT_FORWARD, epilogue, NULL, DKI_WAY_FUSED};
+        trial it = {.layer = layer, .way = DKI_WAY_FUSED};
         DKI_TRY(dki_trial_allocate(layer));
-        DKI_TRY(measure(choose, try_forward, &it, INFINITY, &fused));
+        DKI_TRY(measure(choose, run, &it, INFINITY, &fused));
         it.way = DKI_WAY_PLAIN;
-        DKI_TRY(measure(choose, try_forward, &it, fused, &plain));
+        DKI_TRY(measure(choose, run, &it, fused, &plain));
     }
     dki_log_line(cuda->services.log, DK_LOG_DEBUG,
-                 "forward %lld → %lld: epilogue %.4f ms, kernel of its own %.4f ms",
-                 (long long)product.k, (long long)product.m, fused, plain);
+                 "%s %lld → %lld: epilogue %d %.4f ms, kernel of its own %.4f ms",
+                 kind == DKI_PRODUCT_FORWARD ? "forward" : "data gradient", (long long)product.k,
+                 (long long)product.m, (int)epilogue, fused, plain);
     if (!isfinite(fused) || plain < clearly_better * fused) entry.answer = DKI_WAY_PLAIN;
     return dki_plans_put(cuda->plans, &key, &entry, true);
 }
 
-static bool may_fuse(const dki_plan_request *request, const dki_layer_shape *layer) {
-    return !layer->dropout && (layer->activation == DK_IDENTITY ||
-                               (layer->activation == DK_RELU && !request->keep_all));
+/* As dki_cuda_may_fuse_gelu will say of forward, and of the data gradient through the layer below. */
+static bool may_fuse_gelu(const chooser *choose, const dki_trial_layer *layer) {
+    const dki_linear_forward op = dki_trial_forward(layer, 0);
+    const dki_layer_shape *shape = layer->shape.layer;
+    return dki_keeps_z(choose->request, shape) && !shape->dropout &&
+           dki_cuda_may_fuse_gelu(choose->cuda, &op.g, &op.z);
+}
+
+static bool may_fuse_gelu_below(const chooser *choose, const dki_trial_layer *layer) {
+    const dki_linear_backward_data op = dki_trial_backward_data(layer, 0);
+    const dki_layer_shape *shape = layer->shape.below;
+    return dki_keeps_z(choose->request, shape) && !shape->dropout &&
+           dki_cuda_may_fuse_gelu(choose->cuda, &op.g, &op.z);
+}
+
+static bool may_fuse(const chooser *choose, const dki_trial_layer *layer) {
+    const dki_plan_request *request = choose->request;
+    const dki_layer_shape *shape = layer->shape.layer;
+    if (shape->activation == DK_GELU_TANH) return may_fuse_gelu(choose, layer);
+    return !shape->dropout && (shape->activation == DK_IDENTITY ||
+                               (shape->activation == DK_RELU && !request->keep_all));
 }
 
 /* Whether layer k may get a mask as far as is known. */
@@ -163,10 +184,10 @@ static bool may_mask(const chooser *choose, size_t k) {
 static dk_status choose_layer(chooser *choose, size_t k, dki_trial_layer *layer) {
     const dki_layer_shape *shape = &choose->request->layers[k];
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_NONE));
-    if (may_fuse(choose->request, shape)) {
+    if (may_fuse(choose, layer)) {
         const dki_epilogue epilogue = dki_cuda_forward_epilogue(shape->activation, DKI_WAY_FUSED);
         DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_FORWARD, epilogue));
-        DKI_TRY(choose_fused(choose, layer, epilogue));
+        DKI_TRY(choose_fused(choose, layer, DKI_PRODUCT_FORWARD, epilogue));
     }
     if (!choose->request->gradients) return DK_OK;
     if (may_mask(choose, k))
@@ -174,6 +195,10 @@ static dk_status choose_layer(chooser *choose, size_t k, dki_trial_layer *layer)
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_PARAMS, DKI_EPILOGUE_NONE));
     if (k == 0) return DK_OK;
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_NONE));
+    if (may_fuse_gelu_below(choose, layer)) {
+        DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU));
+        DKI_TRY(choose_fused(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU));
+    }
     if (!may_mask(choose, k - 1)) return DK_OK;
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU));
     return choose->cuda->base.element == DKI_ELEMENT_F32

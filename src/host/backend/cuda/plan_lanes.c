@@ -28,9 +28,12 @@ static dk_status try_pair(void *argument, int copy) {
 static dk_status measure_layer(dki_chooser *choose, size_t k, dki_trial_layer *layer,
                                double milliseconds[2]) {
     pair it = {.layer = layer, .way = DKI_WAY_PLAIN};
-    if (dki_cuda_may_mask(choose->cuda, choose->request, k - 1))
-        DKI_TRY(dki_plans_mask(choose->cuda->plans, choose->request->max_batch,
-                               choose->request->layers[k].inputs, &it.way));
+    const dki_linear_backward_data data = dki_trial_backward_data(layer, 0);
+    const bool relu = data.g.kind == DK_RELU;
+    /* What has been chosen; ReLU with its z kept, and dropout, have nothing to choose. */
+    if (relu ? dki_cuda_may_mask(choose->cuda, choose->request, k - 1)
+             : !choose->request->layers[k - 1].dropout)
+        DKI_TRY(dki_cuda_backward_data_way(choose->cuda, &data, &it.way));
     DKI_TRY(dki_trial_allocate(layer));
     DKI_TRY(dki_chooser_measure(choose, layer, try_pair, &it, INFINITY, &milliseconds[0]));
     it.side_by_side = true;

@@ -184,9 +184,11 @@ dk_status dki_plans_algorithm(dki_plans *plans, const dki_product *product,
     return DK_OK;
 }
 
-dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, bool *fused) {
+/* `unknown` is the answer where there is none. */
+static dk_status fused_or(dki_plans *plans, const dki_product *product, dki_way unknown,
+                          bool *fused) {
     dki_plan_key key = dki_plan_key_of(product, DKI_QUESTION_FUSED);
-    dki_plan_entry entry = {{{0}, 0}, DKI_WAY_FUSED};
+    dki_plan_entry entry = {{{0}, 0}, unknown};
     dki_algorithm algorithm;
     bool known = false;
     DKI_TRY(dki_plans_get(plans, &key, &entry, &known));
@@ -196,6 +198,14 @@ dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, bool *fu
     if (known) return DK_OK;
     entry.answer = *fused ? DKI_WAY_FUSED : DKI_WAY_PLAIN;
     return dki_plans_put(plans, &key, &entry, false);
+}
+
+dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, bool *fused) {
+    return fused_or(plans, product, DKI_WAY_FUSED, fused);
+}
+
+dk_status dki_plans_timed_fused(dki_plans *plans, const dki_product *product, bool *fused) {
+    return fused_or(plans, product, DKI_WAY_PLAIN, fused);
 }
 
 dk_status dki_plans_mask(dki_plans *plans, int64_t rows, int64_t width, dki_way *way) {
