@@ -98,6 +98,8 @@ run_command() {
         count "check-$precision" device check --precision $precision --json
         count "check-wide-$precision" device check --precision $precision --layers 257,300,129,10 \
             --batch 200 --json
+        count "check-gelu-$precision" device check --precision $precision --layers 257,304,128,10 \
+            --batch 200 --activation gelu_tanh --json
         for workload in wide medium narrow mnist; do
             for optimizer in sgd adamw; do
                 count "bench-$workload-$precision-$optimizer" device bench --workload $workload \
