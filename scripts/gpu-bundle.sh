@@ -26,7 +26,7 @@ copy_libraries() {
     done < <(ldd "$1")
 }
 
-cp "$build/deltak" "$build/contestant" "$out/"
+cp "$build/deltak" "$build/contestant" "$build/probe_cublaslt" "$out/"
 cp -P "$build"/libdeltak.so* "$build/libdeltak_cuda.so" "$out/lib/"
 for test in "$build"/tests/test_*; do
     name=$(basename "$test")
@@ -36,7 +36,9 @@ for test in "$build"/tests/test_*; do
     fi
 done
 find "$out" -type f \( -perm -u+x -o -name '*.so*' \) -exec strip --strip-unneeded {} +
-for program in "$out/deltak" "$out/contestant" "$out"/tests/*; do copy_libraries "$program"; done
+for program in "$out/deltak" "$out/contestant" "$out/probe_cublaslt" "$out"/tests/*; do
+    copy_libraries "$program"
+done
 # The tests have libdeltak's objects in themselves, and look for the plugin beside themselves.
 ln -s ../lib/libdeltak_cuda.so "$out/tests/libdeltak_cuda.so"
 

@@ -11,7 +11,7 @@
 # starts with what matters most, and keeps what is done by then.
 #
 # RESULTS (default results; beside this script unless absolute) gets summary.json, a JSON report for
-# each test program, and the logs.
+# each test program, probe_cublaslt.json (which fusions are real here) and the logs.
 # Exit code 0: nothing failed.
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
@@ -130,6 +130,8 @@ run_command() {
         count "check-$precision" device check --precision $precision --json
         count "check-wide-$precision" device check --precision $precision --layers 257,300,129,10 \
             --batch 200 --json
+        count "check-gelu-$precision" device check --precision $precision --layers 257,304,128,10 \
+            --batch 200 --activation gelu_tanh --json
         if [ -d data/mnist ]; then
             count "mnist-$precision" device train --data data/mnist --hidden 512,512 --epochs 10 \
                 --seed 1 --precision $precision --out "$results/mnist-$precision.safetensors"
@@ -153,6 +155,7 @@ bench) if gpu; then run_bench; else skipped=$((skipped + 1)); fi ;;
 *)
     run_tests
     if gpu; then
+        count probe_cublaslt ./probe_cublaslt --budget 120 --json "$results/probe_cublaslt.json"
         run_bench
         run_command
     else

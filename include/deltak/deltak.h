@@ -816,11 +816,11 @@ typedef struct dk_bench_result {
     double step_ms, step_ms_low, step_ms_high;    /**< a training step: median and quartiles */
     double floor_ms, floor_ms_low, floor_ms_high; /**< its bare matrix products, nothing else */
     double ratio, ratio_low, ratio_high;          /**< step/floor, round by round */
-    double forward_ms;     /**< the forward operations alone, */
-    double backward_ms;    /**< the loss and the backward ones, */
-    double update_ms;      /**< and the update: on a GPU they overlap in a step, so that the three
+    double forward_ms;                            /**< the forward operations alone, */
+    double backward_ms;                           /**< the loss and the backward ones, */
+    double update_ms; /**< and the update: on a GPU they overlap in a step, so that the three
                                 together may take longer than it */
-    double host_us;        /**< what the calling thread needs to queue a step, in µs; on the CPU, that
+    double host_us;   /**< what the calling thread needs to queue a step, in µs; on the CPU, that
                                 is the step itself */
     double samples_per_s;  /**< at the median */
     double gflops;         /**< 10⁹ operations of the products a second, at the median step */
@@ -851,8 +851,9 @@ typedef struct dk_bench_rates {
                                precision */
     double launch_us;     /**< the shortest operation, in µs, when many are queued */
     int sizes;            /**< of the working sets below; fewer on a device that takes too long */
-    double working_set[DK_BENCH_SIZES];    /**< bytes, ascending */
-    double bandwidth_gb_s[DK_BENCH_SIZES]; /**< 10⁹ bytes a second, read and written, of an update by
+    double working_set[DK_BENCH_SIZES]; /**< bytes, ascending */
+    double
+        bandwidth_gb_s[DK_BENCH_SIZES]; /**< 10⁹ bytes a second, read and written, of an update by
                                                 plain SGD over so much memory */
 } dk_bench_rates;
 

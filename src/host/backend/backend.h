@@ -155,6 +155,8 @@ typedef struct dki_plan {
     bool *keep_z;      /* z⁽ᵏ⁾ needs storage of its own (otherwise forward gets Z absent) */
     size_t *aux_bytes; /* what forward leaves for g′ of layer k beside Z and A; mostly 0 */
     size_t workspace_bytes; /* for one lane; the caller gives each operation its lane's */
+    bool
+        one_lane; /* the main lane alone is faster than both; only known where `choose` was asked */
 } dki_plan;
 
 /** Z = A W ᵀ + 1 bᵀ,  A′ = g(Z) ⊙ dropout. */
