@@ -648,10 +648,12 @@ typedef struct dk_fit_options {
                              ran; needs `valid` */
     dk_progress_fn progress; /**< or NULL */
     void *progress_user;     /**< first argument of progress */
+    bool in_order; /**< take the rows in the data set's own order, instead of a new one each epoch:
+                        for comparisons, and for data that were shuffled before */
 } dk_fit_options;
 
 #define DK_FIT_OPTIONS_INIT                                                                        \
-    { sizeof(dk_fit_options), 10, 0, false, NULL, NULL }
+    { sizeof(dk_fit_options), 10, 0, false, NULL, NULL, false }
 
 typedef struct dk_fit_result {
     int64_t epochs;     /**< epochs completed */
@@ -664,7 +666,7 @@ typedef struct dk_fit_result {
 } dk_fit_result;
 
 /** Trains on a data set, every row once an epoch in a new order (a seeded permutation of all rows,
- *  the same on every device); an epoch's last batch holds what is left over. A second fit goes on
+ *  the same on every device) unless in_order is set; an epoch's last batch holds what is left over. A second fit goes on
  *  with the next order and its own schedule. `valid`, `options` and `result` may be NULL; result is
  *  filled on DK_OK and DK_E_STOPPED.
  *  DK_E_ARGUMENT (options), DK_E_SHAPE (data that don't fit the network), DK_E_STATE (unlabelled

@@ -23,6 +23,23 @@ static void note(const Device &d, Event *event, double time) {
     event->token->time = time;
 }
 
+/// Whether each node follows the one before it.
+static bool is_chain(const Graph &graph) {
+    for (size_t i = 1; i < graph.nodes.size(); ++i) {
+        const auto &after = graph.nodes[i].after;
+        if (std::find(after.begin(), after.end(), i - 1) == after.end()) return false;
+    }
+    return true;
+}
+
+/// When a graph that began at `start` is over.
+static double end_of(const Device &d, const GraphRun &run, double start) {
+    double longest = start, sum = 0;
+    for (double end : run.ends) longest = std::max(longest, end);
+    for (const Node &node : run.graph->nodes) sum += node.work.ms;
+    return d.contention > 0 && !is_chain(*run.graph) ? start + d.contention * sum : longest;
+}
+
 /// Runs one node that can run; whether it was the last.
 bool Device::graph_step(Stream &stream, GraphRun &run) {
     Graph &graph = *run.graph;
@@ -47,7 +64,7 @@ bool Device::graph_step(Stream &stream, GraphRun &run) {
         --run.left;
     }
     if (run.left > 0) return false;
-    for (double end : run.ends) stream.clock = std::max(stream.clock, end);
+    stream.clock = end_of(*this, run, stream.clock);
     graph.runner = nullptr;
     ++counts.graph_launches;
     return true;
@@ -172,6 +189,12 @@ dk_status dki_gpu_graph_launch(dki_gpu *, dki_graph *graph, dki_stream handle) {
     run->ends.assign(run->left, 0);
     d.push(stream, standin::Item{{}, nullptr, nullptr, run});
     return DK_OK;
+}
+
+void dki_gpu_graph_nodes(const dki_graph *graph, int *kernels, int *others) {
+    const Guard guard(device().lock);
+    *kernels = *others = 0;
+    for (const standin::Node &node : graph->body->nodes) ++*(node.work.kernel ? kernels : others);
 }
 
 /// A launch under way keeps the nodes.

@@ -26,6 +26,7 @@ enum class Policy { late, in_turn, oldest, newest, at_once, random };
 struct Work {
     std::function<void()> run;
     double ms = 0;
+    bool kernel = true; ///< or a copy, or zeroing
 };
 
 /// What one call of event_record stands for.
@@ -161,6 +162,7 @@ struct Device {
     std::function<int(const dki_product &)> known = all_algorithms;
     std::function<double(const dki_product &, int)> times = usual_times;
     double other_ms = 0.01;
+    double contention = 0;
 };
 
 Device &device();
@@ -180,9 +182,13 @@ class Access {
 void forbid(const void *p, size_t bytes);
 void allow(const void *p, size_t bytes);
 
-inline bool has_aux(int32_t epilogue) {
+inline bool has_mask(int32_t epilogue) {
     return epilogue == DKI_EPILOGUE_RELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DRELU ||
            epilogue == DKI_EPILOGUE_DRELU_BGRAD;
+}
+inline bool has_z(int32_t epilogue) {
+    return epilogue == DKI_EPILOGUE_GELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DGELU ||
+           epilogue == DKI_EPILOGUE_DGELU_BGRAD;
 }
 
 /// D = op(A) op(B) (+ D) and the epilogue; see gemm.cpp.

@@ -75,6 +75,10 @@ void set_algorithms(std::function<int(const dki_product &)> known);
 void set_times(std::function<double(const dki_product &, int algorithm)> times,
                double other = 0.01);
 
+/// What running side by side costs: a graph in which anything may run beside anything else takes
+/// `factor` times the sum of its parts. 0, at first: only as long as its longest path.
+void set_contention(double factor);
+
 /// A kernel: queues `run`. The thread emulator's hook; returns 0 or a code for dki_gpu_launched.
 int launch(void *stream, std::function<void()> run);
 

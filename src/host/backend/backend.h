@@ -155,6 +155,8 @@ typedef struct dki_plan {
     bool *keep_z;      /* z⁽ᵏ⁾ needs storage of its own (otherwise forward gets Z absent) */
     size_t *aux_bytes; /* what forward leaves for g′ of layer k beside Z and A; mostly 0 */
     size_t workspace_bytes; /* for one lane; the caller gives each operation its lane's */
+    bool
+        one_lane; /* the main lane alone is faster than both; only known where `choose` was asked */
 } dki_plan;
 
 /** Z = A W ᵀ + 1 bᵀ,  A′ = g(Z) ⊙ dropout. */
@@ -436,11 +438,18 @@ struct dki_backend {
     const dki_cuda_ops *cuda; /* NULL: not a GPU */
     dki_element element; /* storage type of A, Z and Δ; where it isn't fp32, products take a working
                             copy of W in it */
-    int64_t ld_multiple; /* leading dimensions of W, A, Z, Δ are multiples of this */
+    int64_t ld_multiple; /* leading dimensions of W, A, Z, Δ are multiples of this, */
+    int64_t ld_avoid;    /* but not of this; 0 = any */
     bool host_memory;    /* device pointers may be read and written by the host */
     bool loss_scaling;   /* scaled gradients may overflow: every step needs decide */
     bool early_updates;  /* a layer's update runs beside the data gradients of those below */
 };
+
+/** The leading dimension of a matrix that the core lays out. */
+static inline int64_t dki_leading(const dki_backend *backend, int64_t cols) {
+    const int64_t multiple = backend->ld_multiple, ld = (cols + multiple - 1) / multiple * multiple;
+    return backend->ld_avoid && ld % backend->ld_avoid == 0 ? ld + multiple : ld;
+}
 
 /** Opens the CPU backend. threads ≥ 1. DK_E_UNSUPPORTED (precision), DK_E_MEMORY. */
 dk_status dki_cpu_open(dki_backend **backend, const dki_services *services, int threads,

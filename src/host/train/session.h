@@ -52,6 +52,7 @@ struct dk_session {
     bool fused;           /* a trainer's: only what is needed is kept */
     bool input_elsewhere; /* a[0] of the last batch lay in the caller's memory */
     bool dropout;
+    bool one_lane; /* parameters' gradients and updates on the main lane, as the backend wants it */
 };
 
 /** Measures without allocating device memory. DK_E_SHAPE (overflow), DK_E_MEMORY. */
@@ -70,7 +71,8 @@ dk_status dki_session_require(const dk_session *session, int64_t rows);
 /** Whether dense rows of floats in device memory can serve as a[0] where they lie. */
 static inline bool dki_session_takes_in_place(const dk_session *session) {
     const dki_backend *backend = session->net->context->backend;
-    return backend->element == DKI_ELEMENT_F32 && session->shape.inputs % backend->ld_multiple == 0;
+    return backend->element == DKI_ELEMENT_F32 &&
+           dki_leading(backend, session->shape.inputs) == session->shape.inputs;
 }
 
 /** The first `rows` rows of a tensor. */

@@ -14,7 +14,6 @@ typedef struct dki_cpu {
     const dki_loops *loops;
     dki_pool *pool;
     int threads;
-    bool small_products;                /* see tiles.h */
     uint64_t allocated, allocated_most; /* atomic; bytes */
     double marks[DKI_MARKS];            /* milliseconds */
 } dki_cpu;

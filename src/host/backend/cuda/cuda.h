@@ -73,8 +73,6 @@ dk_status dki_cuda_sync(dki_backend *);
 
 /* prepare.c */
 dk_status dki_cuda_prepare(dki_backend *, const dki_plan_request *, dki_plan *);
-/** The next multiple of the backend's ld_multiple. */
-int64_t dki_cuda_ld(const dki_cuda *cuda, int64_t cols);
 /** Whether layer k may keep g′ as a bit mask; plan_choose.c decides whether it does. */
 bool dki_cuda_may_mask(const dki_cuda *cuda, const dki_plan_request *request, size_t k);
 /** Bytes of the partial sums of columns [rows, cols], for any number of rows up to that. */
@@ -91,7 +89,10 @@ dk_status dki_cuda_linear_backward_data(dki_backend *, dki_lane, const dki_linea
 dk_status dki_cuda_linear_backward_params(dki_backend *, dki_lane,
                                           const dki_linear_backward_params *);
 dk_status dki_cuda_bare_product(dki_backend *, dki_lane, int method, const dki_bare_product *);
-/** The epilogue of forward by a way that isn't plain, for identity and ReLU without dropout. */
+/** Whether GELU and its g′ may be in the epilogue, which keeps z, or reads it. */
+bool dki_cuda_may_fuse_gelu(const dki_cuda *cuda, const dki_nonlinearity *g, const dki_matrix *z);
+/** The epilogue of forward by a way that isn't plain, for identity, ReLU and GELU's tanh form without
+ *  dropout. */
 dki_epilogue dki_cuda_forward_epilogue(dk_activation activation, dki_way way);
 /** The bias in D's type, or NULL. */
 void *dki_cuda_epilogue_bias(const dki_cuda *cuda, const dki_linear_forward *op);
@@ -108,6 +109,9 @@ dk_status dki_cuda_forward_by(dki_cuda *cuda, dki_lane lane, const dki_linear_fo
                               dki_way way);
 dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
                                     const dki_linear_backward_data *op, dki_way way);
+/** The way that a step takes. */
+dk_status dki_cuda_backward_data_way(dki_cuda *cuda, const dki_linear_backward_data *op,
+                                     dki_way *way);
 /** db (+)= the column sums of a matrix. */
 dk_status dki_cuda_sum_columns(dki_cuda *cuda, dki_lane lane, dki_matrix matrix, float *db,
                                bool accumulate, void *workspace);

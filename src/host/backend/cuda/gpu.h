@@ -70,6 +70,8 @@ dk_status dki_gpu_capture_begin(dki_gpu *gpu, dki_stream stream);
 dk_status dki_gpu_capture_end(dki_gpu *gpu, dki_stream stream, dki_graph **graph);
 dk_status dki_gpu_graph_launch(dki_gpu *gpu, dki_graph *graph, dki_stream stream);
 void dki_gpu_graph_destroy(dki_gpu *gpu, dki_graph *graph);
+/** What a recording consists of: kernels, and whatever else takes time (copies, zeroing). */
+void dki_gpu_graph_nodes(const dki_graph *graph, int *kernels, int *others);
 
 /** The status of a launcher's code; `kernel` for the text. */
 dk_status dki_gpu_launched(dki_gpu *gpu, int code, const char *kernel);
