@@ -37,17 +37,6 @@ inline dk_status open_cpu(dki_backend **backend, const dki_services *services, i
     return dki_cpu_open(backend, services, threads, DK_FP32);
 }
 
-/// The CPU with products cut the way that another OpenBLAS kernel would have them.
-inline dk_status open_cpu_otherwise(dki_backend **backend, const dki_services *services,
-                                    int threads) {
-    const dk_status status = open_cpu(backend, services, threads);
-    if (status == DK_OK) {
-        dki_cpu *cpu = dki_cpu_of(*backend);
-        cpu->small_products = !cpu->small_products;
-    }
-    return status;
-}
-
 inline dk_status open_cuda(dki_backend **backend, const dki_services *services, int) {
     const char *number = std::strchr(device::name(), ':');
     dki_cuda_options options{};
@@ -57,7 +46,7 @@ inline dk_status open_cuda(dki_backend **backend, const dki_services *services, 
 }
 
 inline std::vector<Backend> backends_of_device() {
-    if (device::is_cpu()) return {{"cpu", open_cpu}, {"cpu_other_products", open_cpu_otherwise}};
+    if (device::is_cpu()) return {{"cpu", open_cpu}};
     return {{"cuda", open_cuda}};
 }
 

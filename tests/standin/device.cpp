@@ -69,6 +69,7 @@ void reset() {
     set_algorithms(all_algorithms);
     set_times(usual_times);
     set_dependent_launches(0.01);
+    set_contention(0);
 }
 
 void set_schedule(uint64_t seed) {
@@ -141,6 +142,11 @@ void set_times(std::function<double(const dki_product &, int)> times, double oth
     device().other_ms = other;
 }
 
+void set_contention(double factor) {
+    const Guard guard(device().lock);
+    device().contention = factor;
+}
+
 /// Codes of launches that were told to fail, far from CUDA's own.
 void set_dependent_launches(double milliseconds, bool work) {
     const Guard guard(device().lock);
@@ -207,7 +213,7 @@ dk_status dki_gpu_open(dki_gpu **gpu, const dki_services *services, int ordinal)
     strcpy(facts.name, "deltak stand-in");
     strcpy(facts.library, "no CUDA: the stand-in of the tests");
     facts.major = 9;
-    facts.processors = 4;
+    facts.processors = 132;
     facts.driver_version = facts.runtime_version = 13000;
     facts.library_version = 130000;
     facts.product_workspace = 64 * 1024;

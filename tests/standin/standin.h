@@ -57,6 +57,8 @@ struct Counts {
     long dependent_kernels = 0; ///< of the kernels: launched on a stream with dependent launches
     uint64_t copied_bytes = 0;
     long products_by[4] = {0, 0, 0, 0}; ///< by algorithm, 1 … 3
+    double product_flops = 0;           ///< 2·m·n·k
+    double product_bytes = 0; ///< of A, B and D, without padding, each once (D twice with beta)
 };
 Counts counts();
 void reset_counts();
@@ -77,6 +79,10 @@ void set_times(std::function<double(const dki_product &, int algorithm)> times,
 /// How long a kernel takes that is launched dependently, in ms (0.01 at first), and whether the
 /// launch works at all.
 void set_dependent_launches(double milliseconds, bool work = true);
+
+/// What running side by side costs: a graph in which anything may run beside anything else takes
+/// `factor` times the sum of its parts. 0, at first: only as long as its longest path.
+void set_contention(double factor);
 
 /// A kernel: queues `run`. The thread emulator's hook; returns 0 or a code for dki_gpu_launched.
 int launch(void *stream, std::function<void()> run);

@@ -28,6 +28,21 @@ static inline size_t dki_element_bytes(dki_element element) {
     return element == DKI_ELEMENT_F32 ? 4 : 2;
 }
 
+/** Bytes of one element. */
+static inline size_t dki_dtype_bytes(dk_dtype type) {
+    switch (type) {
+    case DK_F32:
+    case DK_I32:
+        return 4;
+    case DK_F64:
+    case DK_I64:
+        return 8;
+    case DK_U8:
+        return 1;
+    }
+    return 0;
+}
+
 /** What a backend gets of its host. */
 typedef struct dki_services {
     const dk_allocator *allocator;
@@ -146,6 +161,8 @@ typedef struct dki_plan {
     size_t workspace_bytes; /* for one lane; the caller gives each operation its lane's */
     bool fuse_update; /* linear_backward_params wants the update: it gains by that. Never without
                          fuse_rule */
+    bool
+        one_lane; /* the main lane alone is faster than both; only known where `choose` was asked */
 } dki_plan;
 
 /** Z = A W ᵀ + 1 bᵀ,  A′ = g(Z) ⊙ dropout. */
@@ -320,7 +337,47 @@ typedef struct dki_backend_info {
     char vector[32];
     int threads;
     uint64_t memory_total, memory_free;
+    uint64_t allocated, allocated_most; /* bytes of its own device memory, now and at the most */
 } dki_backend_info;
+
+/** An operation of a step with its argument: what cost() is asked about. */
+typedef enum dki_operation_kind {
+    DKI_OPERATION_GATHER,
+    DKI_OPERATION_BEGIN,
+    DKI_OPERATION_FORWARD,
+    DKI_OPERATION_LOSS,
+    DKI_OPERATION_BACKWARD_DATA,
+    DKI_OPERATION_BACKWARD_PARAMS,
+    DKI_OPERATION_DECIDE,
+    DKI_OPERATION_UPDATE,
+    DKI_OPERATION_ORDER
+} dki_operation_kind;
+
+typedef struct dki_operation {
+    dki_operation_kind kind;
+    dki_lane lane; /* of order: the one that is waited for */
+    union {
+        dki_gather gather;
+        dki_begin begin;
+        dki_linear_forward forward;
+        dki_loss loss;
+        dki_linear_backward_data backward_data;
+        dki_linear_backward_params backward_params;
+        dki_decide decide;
+        dki_update_range update;
+        dki_lane after; /* of order: the one that waits */
+    } as;
+} dki_operation;
+
+/** What an operation costs by formulas of its shapes, as the backend would do it. */
+typedef struct dki_cost {
+    double flops;         /* of its matrix product, 2 for each multiplication and addition */
+    double read, written; /* bytes: the least that its launches have to move */
+    int launches;         /* kernels; on the CPU, jobs that its threads share */
+} dki_cost;
+
+/** Times that mark() can note at once. */
+enum { DKI_MARKS = 4096 };
 
 /** A piece of work that can be captured once and replayed. */
 typedef dk_status (*dki_body)(void *argument);
@@ -369,6 +426,12 @@ typedef struct dki_backend_ops {
     /* measure: one bare matrix product by the method `method` = 0, 1, …; DK_E_UNSUPPORTED past the
      * last. The floor that a step is compared with */
     dk_status (*bare_product)(dki_backend *, dki_lane, int method, const dki_bare_product *);
+    /* notes the device's time when the lane gets there, under an index below DKI_MARKS; captured with
+     * a body, at each replay. elapsed is between two such times, after sync */
+    dk_status (*mark)(dki_backend *, dki_lane, int index);
+    dk_status (*elapsed)(dki_backend *, int from, int to, double *milliseconds);
+    /* by the plans as they are; queues nothing */
+    dk_status (*cost)(dki_backend *, const dki_operation *, dki_cost *);
 } dki_backend_ops;
 
 /** What a GPU can do beside: for applications that use it themselves. */
@@ -389,11 +452,18 @@ struct dki_backend {
     const dki_cuda_ops *cuda; /* NULL: not a GPU */
     dki_element element; /* storage type of A, Z and Δ; where it isn't fp32, products take a working
                             copy of W in it */
-    int64_t ld_multiple; /* leading dimensions of W, A, Z, Δ are multiples of this */
+    int64_t ld_multiple; /* leading dimensions of W, A, Z, Δ are multiples of this, */
+    int64_t ld_avoid;    /* but not of this; 0 = any */
     bool host_memory;    /* device pointers may be read and written by the host */
     bool loss_scaling;   /* scaled gradients may overflow: every step needs decide */
     bool early_updates;  /* a layer's update runs beside the data gradients of those below */
 };
+
+/** The leading dimension of a matrix that the core lays out. */
+static inline int64_t dki_leading(const dki_backend *backend, int64_t cols) {
+    const int64_t multiple = backend->ld_multiple, ld = (cols + multiple - 1) / multiple * multiple;
+    return backend->ld_avoid && ld % backend->ld_avoid == 0 ? ld + multiple : ld;
+}
 
 /** Opens the CPU backend. threads ≥ 1. DK_E_UNSUPPORTED (precision), DK_E_MEMORY. */
 dk_status dki_cpu_open(dki_backend **backend, const dki_services *services, int threads,

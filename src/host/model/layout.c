@@ -14,14 +14,14 @@ static bool take(int64_t *end, int64_t count, int64_t *first) {
 }
 
 dk_status dki_layout_make(dki_layout *layout, dki_place *places, int64_t inputs,
-                          const dk_layer *layers, size_t layer_count, int64_t ld_multiple) {
+                          const dk_layer *layers, size_t layer_count, const dki_backend *backend) {
     *layout = (dki_layout){.layer_count = layer_count, .places = places};
     int64_t end = 0;
     for (size_t k = 0; k < layer_count; ++k) {
         dki_place *place = &places[k];
         place->inputs = k ? layers[k - 1].width : inputs;
         place->width = layers[k].width;
-        place->w_ld = (place->inputs + ld_multiple - 1) / ld_multiple * ld_multiple;
+        place->w_ld = dki_leading(backend, place->inputs);
         int64_t elements = 0;
         DKI_REQUIRE(!__builtin_mul_overflow(place->w_ld, place->width, &elements) &&
                         take(&end, elements, &place->w),

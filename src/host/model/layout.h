@@ -27,10 +27,10 @@ typedef struct dki_layout {
     int64_t parameter_count; /* without padding */
 } dki_layout;
 
-/** Walks the layers; ld_multiple pads the rows of W. `places` [layer_count] is the caller's.
+/** Walks the layers; the backend pads the rows of W. `places` [layer_count] is the caller's.
  *  DK_E_SHAPE where a product of widths overflows. */
 dk_status dki_layout_make(dki_layout *layout, dki_place *places, int64_t inputs,
-                          const dk_layer *layers, size_t layer_count, int64_t ld_multiple);
+                          const dk_layer *layers, size_t layer_count, const dki_backend *backend);
 
 /** Bytes of the parameters' working copy; none where the storage type is fp32. */
 static inline size_t dki_layout_working_bytes(const dki_layout *layout, dki_element element) {

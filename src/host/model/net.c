@@ -60,7 +60,7 @@ dk_status dki_net_make(dk_net **net, dk_context *context, const dk_net_desc *des
     dk_status status = copy_description(made, desc);
     if (status) goto out;
     DKI_TRY_OUT(dki_layout_make(&made->layout, made->layout.places, desc->inputs, made->layers,
-                                desc->layer_count, context->backend->ld_multiple));
+                                desc->layer_count, context->backend));
     DKI_TRY_OUT(allocate_device(made));
     *net = made;
     return DK_OK;

@@ -13,7 +13,7 @@ dk_status dk_plan(dk_context *context, const dk_net_desc *desc, const dk_train_o
     dk_context_info info;
     DKI_TRY(dki_new(&context->allocator, &places, desc->layer_count, "the layout"));
     dk_status status = dki_layout_make(&layout, places, desc->inputs, desc->layers,
-                                       desc->layer_count, context->backend->ld_multiple);
+                                       desc->layer_count, context->backend);
     dki_rule rule = dki_train_rule(&o);
     dki_session_shape shape = {.layers = desc->layers,
                                .layer_count = desc->layer_count,

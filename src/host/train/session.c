@@ -27,10 +27,6 @@ static int64_t width_of(const dki_session_shape *shape, size_t k) {
     return k ? shape->layers[k - 1].width : shape->inputs;
 }
 
-static int64_t padded(int64_t width, int64_t multiple) {
-    return (width + multiple - 1) / multiple * multiple;
-}
-
 /* What a walk looks up: the shape, the backend's number formats, and its plan. */
 typedef struct {
     const dki_session_shape *shape;
@@ -40,7 +36,7 @@ typedef struct {
 
 static dki_matrix take_matrix(walker *walk, const blueprint *print, size_t k) {
     const dki_session_shape *shape = print->shape;
-    int64_t width = width_of(shape, k), ld = padded(width, print->backend->ld_multiple);
+    int64_t width = width_of(shape, k), ld = dki_leading(print->backend, width);
     size_t elements = 0;
     if (!dki_mul((size_t)shape->max_batch, (size_t)ld, &elements)) walk->overflow = true;
     return (dki_matrix){take(walk, elements, dki_element_bytes(print->backend->element)),
@@ -83,7 +79,7 @@ static void take_deltas(walker *walk, const blueprint *print, dki_tensors *tenso
     for (size_t k = 1; k <= last; ++k) {
         int64_t width = width_of(shape, k);
         tensors->delta[k] = (dki_matrix){buffers[k % turns], shape->max_batch, width,
-                                         padded(width, print->backend->ld_multiple)};
+                                         dki_leading(print->backend, width)};
     }
 }
 
@@ -231,6 +227,7 @@ static dk_status bind(dk_session *session) {
     dki_session_bytes bytes;
     DKI_TRY(ask_backend(context, &print, true));
     session->fuse_update = print.plan.fuse_update;
+    session->one_lane = print.plan.one_lane;
     DKI_TRY(walk_session(&print, NULL, &session->tensors, &bytes));
     dki_log_line(&context->log, DK_LOG_INFO,
                  "a session for batches of %lld rows: activations %zu, deltas %zu, gradients %zu, "

@@ -55,6 +55,7 @@ struct dk_session {
     bool dropout;
     bool
         fuse_update; /* updates of weights go along with their gradients, as the backend wants it */
+    bool one_lane; /* parameters' gradients and updates on the main lane, as the backend wants it */
 };
 
 /** Measures without allocating device memory. DK_E_SHAPE (overflow), DK_E_MEMORY. */
@@ -74,7 +75,8 @@ dk_status dki_session_require(const dk_session *session, int64_t rows);
 /** Whether dense rows of floats in device memory can serve as a[0] where they lie. */
 static inline bool dki_session_takes_in_place(const dk_session *session) {
     const dki_backend *backend = session->net->context->backend;
-    return backend->element == DKI_ELEMENT_F32 && session->shape.inputs % backend->ld_multiple == 0;
+    return backend->element == DKI_ELEMENT_F32 &&
+           dki_leading(backend, session->shape.inputs) == session->shape.inputs;
 }
 
 /** The first `rows` rows of a tensor. */

@@ -18,6 +18,11 @@ static dki_backend *backend_of(const dk_session *session) {
     return session->net->context->backend;
 }
 
+/* Where parameters' gradients are computed, and updated. */
+static dki_lane params_lane(const dk_session *session) {
+    return session->one_lane ? DKI_LANE_MAIN : DKI_LANE_PARAMS;
+}
+
 /* Element `first` of the parameters' working copy; NULL where the parameters are their own. */
 static void *working(const dk_session *session, int64_t first) {
     size_t size = dki_element_bytes(backend_of(session)->element);
@@ -196,7 +201,8 @@ static dk_status fused_update(dk_session *session, dki_lane lane, size_t k, cons
 static dk_status early_update(dk_session *session, size_t k, const dki_pass *pass) {
     if (!pass->update || !updates_early(session, pass->update)) return DK_OK;
     if (session->net->layers[k - 1].frozen) return DK_OK;
-    return update_range(session, DKI_LANE_PARAMS, pass->update, weight_range(session, k), true);
+    return update_range(session, params_lane(session), pass->update, weight_range(session, k),
+                        true);
 }
 
 /* What the other lane does beside data gradient k: dW_k and, where updates are early, the update of
@@ -204,33 +210,36 @@ static dk_status early_update(dk_session *session, size_t k, const dki_pass *pas
 static dk_status beside_data_gradient(dk_session *session, size_t k, const dki_pass *pass,
                                       bool fused) {
     const bool above = k < session->shape.layer_count;
-    if (fused) return above ? fused_update(session, DKI_LANE_PARAMS, k + 1, pass) : DK_OK;
+    const dki_lane lane = params_lane(session);
+    if (fused) return above ? fused_update(session, lane, k + 1, pass) : DK_OK;
     if (above) DKI_TRY(early_update(session, k + 1, pass));
-    return parameter_gradient(session, DKI_LANE_PARAMS, k, pass, NULL);
+    return parameter_gradient(session, lane, k, pass, NULL);
 }
 
-/* Layer k's two products run side by side: the data gradient on the main lane, the parameters' on
- * the other, and behind it (where updates are early) the update of W⁽ᵏ⁺¹⁾. The order() calls are the
- * only dependencies: Δ_k must be there before dW_k, and dX_{k+1} must have read W⁽ᵏ⁺¹⁾ before its
- * update; and Δ_{k−1} may lie where Δ_{k+1} lay, so dW_{k+1} must be done with that. A fused update
- * makes dW_{k+1} one layer later, when dX_{k+1} has read W⁽ᵏ⁺¹⁾; so Δ_{k−1} may lie where Δ_{k+2} lay,
- * and dW of the lowest layer, which nothing reads Δ or W after, runs beside that of the one above. */
+/* Layer k's two products run side by side, unless the backend found one lane faster: the data gradient
+ * on the main lane, the parameters' on the other, and behind it (where updates are early) the update
+ * of W⁽ᵏ⁺¹⁾. The order() calls are the only dependencies: Δ_k must be there before dW_k, and dX_{k+1}
+ * must have read W⁽ᵏ⁺¹⁾ before its update; and Δ_{k−1} may lie where Δ_{k+1} lay, so dW_{k+1} must be
+ * done with that. A fused update makes dW_{k+1} one layer later, when dX_{k+1} has read W⁽ᵏ⁺¹⁾; so
+ * Δ_{k−1} may lie where Δ_{k+2} lay, and dW of the lowest layer, which nothing reads Δ or W after,
+ * runs beside that of the one above. On one lane that is the order in which they are queued. */
 dk_status dki_step_backward(dk_session *session, const dki_pass *pass) {
     const dki_backend_ops *ops = ops_of(session);
     dki_backend *backend = backend_of(session);
+    const dki_lane params = params_lane(session);
     size_t lowest = lowest_layer(session), last = session->shape.layer_count;
     const bool fused = pass->update && session->fuse_update;
     DKI_TRY(last_layer(session, pass, true));
     for (size_t k = last; k >= lowest; --k) {
-        DKI_TRY(ops->order(backend, DKI_LANE_MAIN, DKI_LANE_PARAMS));
-        DKI_TRY(ops->order(backend, DKI_LANE_PARAMS, DKI_LANE_MAIN));
+        DKI_TRY(ops->order(backend, DKI_LANE_MAIN, params));
+        DKI_TRY(ops->order(backend, params, DKI_LANE_MAIN));
         DKI_TRY(beside_data_gradient(session, k, pass, fused));
         if (k > lowest) DKI_TRY(data_gradient(session, k, pass));
     }
     DKI_TRY(fused ? fused_update(session, DKI_LANE_MAIN, lowest, pass)
                   : early_update(session, lowest, pass));
     session->backward_done = true;
-    return ops->order(backend, DKI_LANE_PARAMS, DKI_LANE_MAIN);
+    return ops->order(backend, params, DKI_LANE_MAIN);
 }
 
 dk_status dki_step_input_gradient(dk_session *session, int64_t rows) {

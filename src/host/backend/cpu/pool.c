@@ -72,7 +72,7 @@ static void wait_for_job(dki_pool *pool, unsigned seen) {
     pthread_mutex_unlock(&pool->lock);
 }
 
-/* An OpenBLAS of the OpenMP build asks the calling thread how many threads it may use. */
+/* oneDNN asks the calling thread how many threads it may use. */
 static void *helper_main(void *argument) {
     dki_pool *pool = argument;
     unsigned seen = 0;

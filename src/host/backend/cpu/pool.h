@@ -25,8 +25,8 @@ dk_status dki_pool_create(dki_pool **pool, const dk_allocator *allocator, int th
 void dki_pool_destroy(dki_pool *pool);
 
 /** Runs every piece and returns when all are done. While another thread's job is running, the
- *  caller does its own alone, and so does a forked process, which has no helpers. Inside a piece a
- * BLAS call runs on its thread alone. */
+ *  caller does its own alone, and so does a forked process, which has no helpers. Inside a piece
+ *  oneDNN runs on its thread alone. */
 void dki_pool_run(dki_pool *pool, dki_piece piece, void *job, int64_t pieces);
 
 #endif

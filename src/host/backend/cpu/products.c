@@ -2,6 +2,7 @@
  */
 #include "backend/cpu/cpu.h"
 #include "backend/cpu/tiles.h"
+#include "base/error.h"
 
 #include <omp.h>
 #include <stdatomic.h>
@@ -28,30 +29,39 @@ typedef struct {
     float *sums;                    /* column sums of each tile of rows, or NULL */
     const dki_update_range *update; /* of W along with dW, or NULL */
     atomic_bool finite;             /* every tile so far */
+    atomic_bool failed;             /* some tile */
 } product_job;
 
 static product_job job_of(dki_cpu *cpu, dki_bare_product product, const void *op) {
     return (product_job){.cpu = cpu,
                          .product = product,
-                         .grid =
-                             dki_grid_make(product.out.rows, product.out.cols, cpu->small_products),
+                         .grid = dki_grid_make(product.kind, product.out.rows, product.out.cols),
                          .op = op,
                          .finite = true};
 }
 
-static void run_tiles(product_job *job, dki_piece piece) {
+static dk_status require_done(bool done, const dki_bare_product *product) {
+    DKI_REQUIRE(done, DK_E_MEMORY,
+                "oneDNN found no memory to pack a product of %lld × %lld by %lld × %lld",
+                (long long)product->a.rows, (long long)product->a.cols, (long long)product->b.rows,
+                (long long)product->b.cols);
+    return DK_OK;
+}
+
+static dk_status run_tiles(product_job *job, dki_piece piece) {
     dki_pool_run(job->cpu->pool, piece, job, dki_grid_tiles(&job->grid));
+    return require_done(!atomic_load(&job->failed), &job->product);
 }
 
 /* The bare product of one tile, which is then still in cache. */
-static dki_tile multiply(const product_job *job, int64_t index) {
+static dki_tile multiply(product_job *job, int64_t index) {
     dki_tile tile = dki_grid_tile(&job->grid, index);
-    dki_tile_product(&job->product, &tile, job->beta, job->cpu->small_products);
+    if (!dki_tile_product(&job->product, &tile, job->beta)) atomic_store(&job->failed, true);
     return tile;
 }
 
 static void forward_tile(void *argument, int64_t index) {
-    const product_job *job = argument;
+    product_job *job = argument;
     const dki_linear_forward *op = job->op;
     const dki_matrix *z = &job->product.out;
     dki_tile tile = multiply(job, index);
@@ -73,12 +83,11 @@ dk_status dki_cpu_forward(dki_backend *backend, dki_lane lane, const dki_linear_
     dki_matrix z = op->z.data ? op->z : op->a_out;
     dki_bare_product product = {DKI_PRODUCT_FORWARD, op->a_in, op->w, z};
     product_job job = job_of(dki_cpu_of(backend), product, op);
-    run_tiles(&job, forward_tile);
-    return DK_OK;
+    return run_tiles(&job, forward_tile);
 }
 
 static void data_tile(void *argument, int64_t index) {
-    const product_job *job = argument;
+    product_job *job = argument;
     const dki_linear_backward_data *op = job->op;
     const dki_matrix *saved = op->z.data ? &op->z : &op->a, *out = &op->delta_out;
     dki_tile tile = multiply(job, index);
@@ -103,7 +112,7 @@ dk_status dki_cpu_backward_data(dki_backend *backend, dki_lane lane,
     dki_bare_product product = {DKI_PRODUCT_DATA, op->delta, op->w, op->delta_out};
     product_job job = job_of(dki_cpu_of(backend), product, op);
     job.sums = op->db ? op->workspace : NULL;
-    run_tiles(&job, data_tile);
+    DKI_TRY(run_tiles(&job, data_tile));
     if (op->db)
         dki_cpu_add_sums(op->db, job.sums, job.grid.row_tiles, op->delta_out.cols, op->accumulate);
     return DK_OK;
@@ -138,7 +147,7 @@ dk_status dki_cpu_backward_params(dki_backend *backend, dki_lane lane,
     product_job job = job_of(dki_cpu_of(backend), product, op);
     job.beta = op->accumulate ? 1.0f : 0.0f;
     job.update = op->update && !op->update->state->bad_tick ? op->update : NULL;
-    run_tiles(&job, params_tile);
+    DKI_TRY(run_tiles(&job, params_tile));
     if (!atomic_load(&job.finite)) dki_cpu_latch(op->state);
     return DK_OK;
 }
@@ -147,23 +156,22 @@ static void bare_tile(void *argument, int64_t index) {
     multiply(argument, index);
 }
 
-/* Method 0: our tiles; method 1: one call with the BLAS's own threads. */
+/* Method 0: our tiles; method 1: one call with oneDNN's own threads. */
 dk_status dki_cpu_bare_product(dki_backend *backend, dki_lane lane, int method,
                                const dki_bare_product *product) {
     (void)lane;
     dki_cpu *cpu = dki_cpu_of(backend);
     if (method == 0) {
         product_job job = job_of(cpu, *product, NULL);
-        run_tiles(&job, bare_tile);
-        return DK_OK;
+        return run_tiles(&job, bare_tile);
     }
     if (method == 1) {
         int threads = omp_get_max_threads();
         omp_set_num_threads(cpu->threads);
         dki_tile whole = {0, 0, product->out.rows, product->out.cols, 0};
-        dki_tile_product(product, &whole, 0.0f, false);
+        const bool done = dki_tile_product(product, &whole, 0.0f);
         omp_set_num_threads(threads);
-        return DK_OK;
+        return require_done(done, product);
     }
     return DK_E_UNSUPPORTED;
 }

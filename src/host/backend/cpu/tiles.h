@@ -1,8 +1,8 @@
 /* How a product's output is cut into tiles.
  *
- * One BLAS call computes one tile over the whole reduction, on one thread of our own parallel
- * region; the cut depends on the shape alone, never on the number of threads, so that any number of
- * threads gives the same bits. (One and two threads inside OpenBLAS do not.) */
+ * One call of oneDNN's sgemm computes one tile over the whole reduction, on one of our own threads;
+ * the cut depends on the shape alone, never on the number of threads, so that any number of threads
+ * gives the same bits. */
 #ifndef DKI_TILES_H
 #define DKI_TILES_H
 
@@ -24,8 +24,7 @@ typedef struct dki_tile {
     int64_t row_tile;   /* which tile of rows */
 } dki_tile;
 
-/** `small`: see dki_small_products. */
-dki_grid dki_grid_make(int64_t rows, int64_t cols, bool small);
+dki_grid dki_grid_make(dki_product_kind kind, int64_t rows, int64_t cols);
 
 static inline int64_t dki_grid_tiles(const dki_grid *grid) {
     return grid->row_tiles * grid->col_tiles;
@@ -33,13 +32,8 @@ static inline int64_t dki_grid_tiles(const dki_grid *grid) {
 
 dki_tile dki_grid_tile(const dki_grid *grid, int64_t index);
 
-/** One tile of a product: out = op(A) op(B) + beta·out. Single-threaded inside a parallel region.
- *  With `small`, in blocks that OpenBLAS multiplies without packing (see dki_small_products). */
-void dki_tile_product(const dki_bare_product *product, const dki_tile *tile, float beta,
-                      bool small);
-
-/** Whether this processor's OpenBLAS kernel has products for small matrices that skip the packing.
- */
-bool dki_small_products(const char *kernel);
+/** One tile of a product: out = op(A) op(B) + beta·out, on as many threads as OpenMP gives the caller:
+ *  one inside a piece of the pool. False where oneDNN fails: it found no memory to pack operands. */
+bool dki_tile_product(const dki_bare_product *product, const dki_tile *tile, float beta);
 
 #endif

@@ -9,16 +9,8 @@ enum { TENSOR_ELEMENTS = 256 };
  * may be more than those of all. */
 enum { MOST_SUM_TILES = 1024 };
 
-static int64_t round_up(int64_t value, int64_t multiple) {
-    return (value + multiple - 1) / multiple * multiple;
-}
-
 static size_t largest(size_t a, size_t b) {
     return a > b ? a : b;
-}
-
-int64_t dki_cuda_ld(const dki_cuda *cuda, int64_t cols) {
-    return round_up(cols, cuda->base.ld_multiple);
 }
 
 size_t dki_cuda_sums_bytes(int64_t rows, int64_t cols) {
@@ -41,7 +33,7 @@ bool dki_cuda_may_fuse_update(const dki_cuda *cuda, const dki_plan_request *requ
 
 /* Pieces of the norm of a layer's gradients, each tensor of which may be a range of its own. */
 static int64_t norm_pieces(const dki_cuda *cuda, const dki_layer_shape *layer) {
-    const int64_t weights = layer->width * dki_cuda_ld(cuda, layer->inputs);
+    const int64_t weights = layer->width * dki_leading(&cuda->base, layer->inputs);
     return (weights + TENSOR_ELEMENTS) / DKI_NORM_PIECE +
            (layer->width + TENSOR_ELEMENTS) / DKI_NORM_PIECE + 2;
 }
@@ -60,6 +52,13 @@ static size_t workspace_bytes(const dki_cuda *cuda, const dki_plan_request *requ
     return largest(loss, (size_t)pieces * sizeof(double));
 }
 
+/* Two where nobody has timed it. */
+static bool takes_one_lane(const dki_cuda *cuda, const dki_plan_request *request) {
+    const dki_plan_key key = dki_plan_key_of_lanes(&cuda->rules, request);
+    dki_plan_entry entry;
+    return dki_plans_know(cuda->plans, &key, &entry) && entry.answer == 1;
+}
+
 static dk_status prepare(dki_cuda *cuda, const dki_plan_request *request, dki_plan *plan) {
     for (size_t k = 0; k < request->layer_count; ++k) {
         const dki_layer_shape *layer = &request->layers[k];
@@ -72,7 +71,9 @@ static dk_status prepare(dki_cuda *cuda, const dki_plan_request *request, dki_pl
     }
     plan->workspace_bytes = workspace_bytes(cuda, request);
     plan->fuse_update = dki_cuda_may_fuse_update(cuda, request);
-    return request->choose && !cuda->options.deterministic ? dki_cuda_choose(cuda, request) : DK_OK;
+    if (request->choose && !cuda->options.deterministic) DKI_TRY(dki_cuda_choose(cuda, request));
+    plan->one_lane = takes_one_lane(cuda, request);
+    return DK_OK;
 }
 
 dk_status dki_cuda_prepare(dki_backend *backend, const dki_plan_request *request, dki_plan *plan) {

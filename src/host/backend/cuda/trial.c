@@ -10,6 +10,10 @@ static int64_t larger(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
+static bool keeps_z(const dki_layer_shape *layer) {
+    return layer && layer->activation != DK_IDENTITY && layer->activation != DK_RELU;
+}
+
 /* Lays one item behind the others. */
 static bool place(dki_trial_layer *trial, dki_trial_item item, int64_t rows, int64_t ld,
                   size_t element) {
@@ -24,13 +28,15 @@ static bool place_all(dki_trial_layer *trial) {
     const dki_cuda *cuda = trial->cuda;
     const int64_t rows = trial->shape.rows, inputs = trial->shape.layer->inputs,
                   width = trial->shape.layer->width, widest = larger(inputs, width);
-    const int64_t x_ld = dki_cuda_ld(cuda, inputs), y_ld = dki_cuda_ld(cuda, width);
+    const int64_t x_ld = dki_leading(&cuda->base, inputs), y_ld = dki_leading(&cuda->base, width);
+    const int64_t z_rows = keeps_z(trial->shape.layer) || keeps_z(trial->shape.below) ? rows : 0;
     const size_t element = dki_element_bytes(cuda->base.element);
     const int64_t updated = trial->shape.rule ? width : 0, states = trial->shape.rule ? 1 : 0;
     return place(trial, DKI_TRIAL_X, rows, x_ld, element) &&
            place(trial, DKI_TRIAL_W, width, x_ld, element) &&
            place(trial, DKI_TRIAL_Y, rows, y_ld, element) &&
            place(trial, DKI_TRIAL_DX, rows, x_ld, element) &&
+           place(trial, DKI_TRIAL_Z, z_rows, larger(x_ld, y_ld), element) &&
            place(trial, DKI_TRIAL_DW, width, x_ld, sizeof(float)) &&
            place(trial, DKI_TRIAL_B, 1, width, sizeof(float)) &&
            place(trial, DKI_TRIAL_B_WORKING, 1, width, element) &&
@@ -86,7 +92,8 @@ void dki_trial_close(dki_trial_layer *trial) {
 
 static dki_matrix matrix(const dki_trial_layer *trial, int copy, dki_trial_item which, int64_t rows,
                          int64_t cols) {
-    return (dki_matrix){item(trial, copy, which), rows, cols, dki_cuda_ld(trial->cuda, cols)};
+    return (dki_matrix){item(trial, copy, which), rows, cols,
+                        dki_leading(&trial->cuda->base, cols)};
 }
 
 static dki_matrix matrix_x(const dki_trial_layer *trial, int copy, dki_trial_item which) {
@@ -95,6 +102,14 @@ static dki_matrix matrix_x(const dki_trial_layer *trial, int copy, dki_trial_ite
 
 static dki_matrix matrix_y(const dki_trial_layer *trial, int copy) {
     return matrix(trial, copy, DKI_TRIAL_Y, trial->shape.rows, trial->shape.layer->width);
+}
+
+/* Z of the layer whose output has `cols` columns; absent where its g′ needs none. */
+static dki_matrix matrix_z(const dki_trial_layer *trial, int copy, const dki_layer_shape *layer,
+                           int64_t cols) {
+    dki_matrix z = matrix(trial, copy, DKI_TRIAL_Z, trial->shape.rows, cols);
+    if (!keeps_z(layer)) z.data = NULL;
+    return z;
 }
 
 static dki_matrix matrix_w(const dki_trial_layer *trial, int copy, dki_trial_item which) {
@@ -108,6 +123,7 @@ dki_linear_forward dki_trial_forward(const dki_trial_layer *trial, int copy) {
         .w = matrix_w(trial, copy, DKI_TRIAL_W),
         .b = item(trial, copy, DKI_TRIAL_B),
         .b_working = narrow ? item(trial, copy, DKI_TRIAL_B_WORKING) : NULL,
+        .z = matrix_z(trial, copy, trial->shape.layer, trial->shape.layer->width),
         .a_out = matrix_y(trial, copy),
         .aux = item(trial, copy, DKI_TRIAL_AUX),
         .g = {.kind = trial->shape.layer->activation},
@@ -119,6 +135,7 @@ dki_linear_backward_data dki_trial_backward_data(const dki_trial_layer *trial, i
     return (dki_linear_backward_data){
         .delta = matrix_y(trial, copy),
         .w = matrix_w(trial, copy, DKI_TRIAL_W),
+        .z = matrix_z(trial, copy, trial->shape.below, trial->shape.layer->inputs),
         .a = matrix_x(trial, copy, DKI_TRIAL_X),
         .aux = item(trial, copy, DKI_TRIAL_AUX),
         .g = {.kind = trial->shape.below->activation},
@@ -132,7 +149,7 @@ dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *tria
                                                      dki_update_range *update) {
     const dki_matrix dw = matrix_w(trial, copy, DKI_TRIAL_DW);
     const bool narrow = trial->cuda->base.element != DKI_ELEMENT_F32;
-    if (trial->shape.rule)
+    if (update)
         *update = (dki_update_range){
             .parameters = item(trial, copy, DKI_TRIAL_MASTER),
             .gradients = dw.data,
@@ -147,7 +164,7 @@ dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *tria
         .a_in = matrix_x(trial, copy, DKI_TRIAL_X),
         .dw = dw,
         .workspace = item(trial, copy, DKI_TRIAL_WORKSPACE),
-        .update = trial->shape.rule ? update : NULL,
+        .update = update,
     };
 }
 
@@ -164,33 +181,28 @@ static dki_bare_product bare_of(const dki_trial_layer *trial, int copy, dki_prod
     }
 }
 
+/* What an epilogue takes beside the product's operands. */
+static void add_epilogue(const dki_trial_layer *trial, int copy, int64_t out_ld,
+                         dki_product_extras *extras) {
+    const dki_linear_forward forward = dki_trial_forward(trial, copy);
+    const bool gradient = dki_epilogue_has_bias_gradient(extras->epilogue);
+    if (dki_epilogue_has_bias(extras->epilogue))
+        extras->bias = gradient ? item(trial, copy, DKI_TRIAL_DB)
+                                : dki_cuda_epilogue_bias(trial->cuda, &forward);
+    if (dki_epilogue_has_mask(extras->epilogue)) extras->aux = forward.aux;
+    if (!dki_epilogue_has_z(extras->epilogue)) return;
+    extras->aux = item(trial, copy, DKI_TRIAL_Z);
+    extras->aux_ld = out_ld;
+}
+
 void dki_trial_product(const dki_trial_layer *trial, int copy, dki_product_kind kind,
                        dki_epilogue epilogue, dki_product *product, dki_operands *operands) {
     const dki_bare_product bare = bare_of(trial, copy, kind);
-    const dki_linear_forward forward = dki_trial_forward(trial, copy);
     dki_product_extras extras = {
         .epilogue = epilogue,
         .workspace = trial->cuda->product_workspace[DKI_LANE_PARAMS],
     };
-    switch (epilogue) {
-    case DKI_EPILOGUE_RELU_AUX_BIAS:
-        extras.aux = forward.aux;
-        extras.bias = dki_cuda_epilogue_bias(trial->cuda, &forward);
-        break;
-    case DKI_EPILOGUE_BIAS:
-    case DKI_EPILOGUE_RELU_BIAS:
-        extras.bias = dki_cuda_epilogue_bias(trial->cuda, &forward);
-        break;
-    case DKI_EPILOGUE_DRELU_BGRAD:
-        extras.bias = item(trial, copy, DKI_TRIAL_DB);
-        extras.aux = forward.aux;
-        break;
-    case DKI_EPILOGUE_DRELU:
-        extras.aux = forward.aux;
-        break;
-    default:
-        break;
-    }
+    add_epilogue(trial, copy, bare.out.ld, &extras);
     dki_product_make(&trial->cuda->rules, &bare, &extras, product, operands);
 }
 
