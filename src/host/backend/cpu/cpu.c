@@ -146,7 +146,6 @@ dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request,
         (size_t)request->max_batch * sizeof(double) + DKI_MAX_ROW_TILES * widest * sizeof(float);
     size_t norms = (elements / 4096 + 64) * sizeof(double);
     plan->workspace_bytes = max_size(sums, norms);
-    plan->fuse_update = request->fuse_rule != NULL;
     return DK_OK;
 }
 

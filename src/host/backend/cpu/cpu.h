@@ -39,10 +39,6 @@ dk_status dki_cpu_cost(dki_backend *, const dki_operation *, dki_cost *);
 void dki_cpu_add_sums(float *db, const float *sums, int64_t row_tiles, int64_t cols,
                       bool accumulate);
 
-/** The update of elements first … first+count−1 of the region, by the calling thread. */
-void dki_cpu_update_elements(const dki_loops *loops, const dki_update_range *op, int64_t first,
-                             int64_t count);
-
 /** Latches the first bad tick. */
 static inline void dki_cpu_latch(dki_step_state *state) {
     if (!state->bad_tick) state->bad_tick = state->tick;

@@ -26,10 +26,9 @@ typedef struct {
     dki_grid grid;
     float beta;
     const void *op;
-    float *sums;                    /* column sums of each tile of rows, or NULL */
-    const dki_update_range *update; /* of W along with dW, or NULL */
-    atomic_bool finite;             /* every tile so far */
-    atomic_bool failed;             /* some tile */
+    float *sums;        /* column sums of each tile of rows, or NULL */
+    atomic_bool finite; /* every tile so far */
+    atomic_bool failed; /* some tile */
 } product_job;
 
 static product_job job_of(dki_cpu *cpu, dki_bare_product product, const void *op) {
@@ -118,16 +117,6 @@ dk_status dki_cpu_backward_data(dki_backend *backend, dki_lane lane,
     return DK_OK;
 }
 
-/* θ ← rule(θ, g) where g is still in cache. */
-static void update_tile(const product_job *job, const dki_tile *tile) {
-    const dki_linear_backward_params *op = job->op;
-    for (int64_t row = tile->row; row < tile->row + tile->rows; ++row)
-        dki_cpu_update_elements(job->cpu->loops, job->update,
-                                job->update->range.first + row * op->dw.ld + tile->col, tile->cols);
-}
-
-/* A tile that isn't finite updates nothing; the others do, so that the result doesn't depend on
- * which thread was first. */
 static void params_tile(void *argument, int64_t index) {
     product_job *job = argument;
     const dki_linear_backward_params *op = job->op;
@@ -135,18 +124,15 @@ static void params_tile(void *argument, int64_t index) {
     const float *dw = at(&op->dw, tile.row, tile.col);
     if (op->state && !job->cpu->loops->finite(dw, op->dw.ld, tile.rows, tile.cols))
         atomic_store(&job->finite, false);
-    else if (job->update)
-        update_tile(job, &tile);
 }
 
-/* dW_k = Δ_kᵀ A_{k−1}; equation (3) summed over a batch. Once a step is latched, nothing is updated. */
+/* dW_k = Δ_kᵀ A_{k−1}; equation (3) summed over a batch. */
 dk_status dki_cpu_backward_params(dki_backend *backend, dki_lane lane,
                                   const dki_linear_backward_params *op) {
     (void)lane;
     dki_bare_product product = {DKI_PRODUCT_PARAMS, op->delta, op->a_in, op->dw};
     product_job job = job_of(dki_cpu_of(backend), product, op);
     job.beta = op->accumulate ? 1.0f : 0.0f;
-    job.update = op->update && !op->update->state->bad_tick ? op->update : NULL;
     DKI_TRY(run_tiles(&job, params_tile));
     if (!atomic_load(&job.finite)) dki_cpu_latch(op->state);
     return DK_OK;

@@ -77,12 +77,6 @@ static float *offset(float *slot, int64_t first) {
     return slot ? slot + first : NULL;
 }
 
-void dki_cpu_update_elements(const dki_loops *loops, const dki_update_range *op, int64_t first,
-                             int64_t count) {
-    loops->update(&op->rule, op->state->rate, op->decay, count, op->parameters + first,
-                  op->gradients + first, offset(op->slot1, first), offset(op->slot2, first));
-}
-
 typedef struct {
     const dki_loops *loops;
     const dki_update_range *op;
@@ -92,7 +86,9 @@ static void update_piece(void *argument, int64_t index) {
     const update_job *job = argument;
     const dki_update_range *op = job->op;
     int64_t first = op->range.first + index * PIECE;
-    dki_cpu_update_elements(job->loops, op, first, min(PIECE, op->range.count - index * PIECE));
+    int64_t count = min(PIECE, op->range.count - index * PIECE);
+    job->loops->update(&op->rule, op->state->rate, op->decay, count, op->parameters + first,
+                       op->gradients + first, offset(op->slot1, first), offset(op->slot2, first));
 }
 
 dk_status dki_cpu_update(dki_backend *backend, dki_lane lane, const dki_update_range *op) {
