@@ -571,18 +571,17 @@ typedef struct dk_train_options {
     dk_keep keep;
 
     /** Update W⁽ᵏ⁾ inside the product that makes dW⁽ᵏ⁾, which then need not travel through memory.
-     *  The parameters are those of false: to the bit on the CPU, where it goes for every optimizer;
-     *  within rounding on a GPU, where it goes for plain SGD without clip_value, and not in fp16.
-     *  Otherwise, and in a step of several micro-batches on a GPU, the update follows its gradient
-     *  as it does without. It is meant for GPUs: a CPU is no faster by it. dW can't be read
-     *  (DK_E_NOT_KEPT), and neither clip_norm nor DK_KEEP_ALL goes with it (DK_E_ARGUMENT).
+     *  It is for GPUs and goes for plain SGD without clip_value, and not in fp16; the parameters are
+     *  those of false within rounding. Otherwise, on a CPU (which gains nothing by it) and in a step
+     *  of several micro-batches, the update follows its gradient as it does without; where that is
+     *  so of every step, a line of the log says it. Where it goes, dW can't be read
+     *  (DK_E_NOT_KEPT). Neither clip_norm nor DK_KEEP_ALL goes with it (DK_E_ARGUMENT).
      *
      *  What it costs: a gradient that isn't finite reaches the parameters. A step of which
-     *  DK_E_NONFINITE tells may have been taken by some layers; on the CPU only where the gradient
-     *  was finite, so that the parameters are finite, too. On a GPU in fp32 and tf32 weights may be
-     *  NaN then; in bf16 such a weight falls back to its copy rounded to bf16. And where dW⁽ᵏ⁾
-     *  overflows though δ⁽ᵏ⁾ and a⁽ᵏ⁻¹⁾ are finite, fp32 and tf32 find out one step late, when W⁽ᵏ⁾ is
-     *  read. So save the network from time to time. */
+     *  DK_E_NONFINITE tells may have been taken by some layers. In fp32 and tf32 weights may be NaN
+     *  then; in bf16 such a weight falls back to its copy rounded to bf16. And where dW⁽ᵏ⁾ overflows
+     *  though δ⁽ᵏ⁾ and a⁽ᵏ⁻¹⁾ are finite, fp32 and tf32 find out one step late, when W⁽ᵏ⁾ is read. So
+     *  save the network from time to time. */
     bool fuse_update;
 } dk_train_options;
 

@@ -48,8 +48,8 @@ static const struct argp_option optimizer_options[] = {
      "Clamp every element of the gradient to this; 0 = off (default {})", 0},
     {"fuse-update", KEY_FUSE_UPDATE, NULL, 0,
      "Update weights inside the product that makes their gradients: less memory traffic for plain "
-     "sgd on a GPU (a CPU gains nothing by it); but a gradient that is NaN or Inf then spoils "
-     "weights there. Not with --clip-norm",
+     "sgd on a GPU (a CPU goes on without it); but a gradient that is NaN or Inf then spoils "
+     "weights. Not with --clip-norm",
      0},
     {"batch", KEY_BATCH, "N", 0, "Rows of a batch (default {})", 0},
     {"seed", KEY_SEED, "N", 0,

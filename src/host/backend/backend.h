@@ -159,8 +159,8 @@ typedef struct dki_plan {
     bool *keep_z;      /* z⁽ᵏ⁾ needs storage of its own (otherwise forward gets Z absent) */
     size_t *aux_bytes; /* what forward leaves for g′ of layer k beside Z and A; mostly 0 */
     size_t workspace_bytes; /* for one lane; the caller gives each operation its lane's */
-    bool fuse_update; /* linear_backward_params wants the update: it gains by that. Never without
-                         fuse_rule */
+    bool fuse_update; /* linear_backward_params wants the update, and otherwise never gets it: this
+                         backend may gain by that. Never without fuse_rule */
     bool
         one_lane; /* the main lane alone is faster than both; only known where `choose` was asked */
 } dki_plan;

@@ -32,9 +32,8 @@ static dk_status build(dk_trainer *trainer) {
                              o->fuse_update ? &trainer->optimization.rule : NULL));
     if (o->fuse_update && !trainer->session->fuse_update)
         dki_log_line(&net->context->log, DK_LOG_INFO,
-                     "fuse_update changes nothing here: %s on this device updates behind the "
-                     "gradients",
-                     dk_optimizer_name(o->optimizer));
+                     "fuse_update changes nothing here: %s on %s updates behind the gradients",
+                     dk_optimizer_name(o->optimizer), net->context->info.device);
     trainer->session->fused = true;
     trainer->session->dropout = has_dropout(net);
     trainer->optimization.decay_biases = o->decay_biases;
@@ -141,9 +140,9 @@ static void uncount(const dk_trainer *trainer, dki_step_state *state) {
 
 static const char *what_became_of_parameters(const dk_trainer *trainer) {
     const dki_backend *backend = trainer->net->context->backend;
-    if (trainer->session->fuse_update && !backend->host_memory)
+    if (trainer->session->fuse_update)
         return "fuse_update has put it into the weights: go on from a saved network";
-    return backend->early_updates || trainer->session->fuse_update
+    return backend->early_updates
                ? "the parameters are finite, but some layers may have taken that step"
                : "the parameters are those before that step";
 }
