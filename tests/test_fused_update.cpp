@@ -106,7 +106,7 @@ Regions run_layer(Device &device, const Layer &l, bool fused) {
     op.accumulate = l.accumulate;
     op.state = states.data();
     op.workspace = workspace.data();
-    op.update = fused ? &update : nullptr;
+    if (fused) op.update = update;
     for (int step = 0; step < 2; ++step) {
         const dki_begin begin = {l.rule, false, mailbox.data(), states.data()};
         EXPECT_EQ(DK_OK, device.ops->begin(device.backend, DKI_LANE_PARAMS, &begin));

@@ -332,8 +332,12 @@ std::vector<Floats> every_operation(const Backend &kind, int threads, const Size
     data.workspace = workspace.data();
     EXPECT_EQ(DK_OK, ops->linear_backward_data(device.backend, DKI_LANE_MAIN, &data));
 
-    const dki_linear_backward_params params = {delta.view(),  x.view(),         dw.view(), false,
-                                               states.data(), workspace.data(), nullptr,   false};
+    dki_linear_backward_params params{};
+    params.delta = delta.view();
+    params.a_in = x.view();
+    params.dw = dw.view();
+    params.state = states.data();
+    params.workspace = workspace.data();
     EXPECT_EQ(DK_OK, ops->linear_backward_params(device.backend, DKI_LANE_PARAMS, &params));
     const dki_bare_product bare = {DKI_PRODUCT_FORWARD, x.view(), w.view(), product.view()};
     EXPECT_EQ(DK_OK, ops->bare_product(device.backend, DKI_LANE_MAIN, 0, &bare));

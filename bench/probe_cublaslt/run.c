@@ -32,7 +32,7 @@ static dk_status ask_layer(probe *it, const probe_shape *shape) {
     it->shape = *shape;
     it->layer = (dki_layer_shape){shape->inputs, shape->width, DK_GELU_TANH, false};
     it->below = (dki_layer_shape){shape->inputs, shape->inputs, DK_GELU_TANH, false};
-    const dki_trial_shape trial = {&it->layer, &it->below, shape->rows};
+    const dki_trial_shape trial = {.layer = &it->layer, .below = &it->below, .rows = shape->rows};
     DKI_TRY(dki_trial_lay_out(&it->trial, it->cuda, &trial));
     dk_status status = dki_trial_allocate(&it->trial);
     if (!status) status = ask(it);

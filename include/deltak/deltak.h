@@ -832,7 +832,8 @@ typedef struct dk_bench_result {
     double ratio, ratio_low, ratio_high;          /**< step/floor, round by round */
     double forward_ms;                            /**< the forward operations alone */
     double backward_ms;                           /**< the loss and the backward operations alone */
-    double update_ms;      /**< the update alone; on a GPU, a part of it hides in a step */
+    double update_ms;      /**< the update alone, without what fuse_update puts into backward_ms;
+                                on a GPU, a part of it hides in a step */
     double host_us;        /**< for the calling thread to queue a step; on the CPU, to do it */
     double samples_per_s;  /**< at the median */
     double gflops;         /**< 10⁹ operations of the products a second, at the median step */
@@ -870,7 +871,8 @@ typedef struct dk_bench_rates {
 /** One operation of a step, as the device does it. */
 typedef struct dk_bench_operation {
     const char *operation; /**< "gather", "begin", "forward", "loss", "data gradient",
-                                "weight gradient", "decide", "update"; static */
+                                "weight gradient" (with fuse_update, and the update of W),
+                                "decide", "update"; static */
     size_t layer;          /**< 1 … L, whose W it is about; 0 = none, or several */
     int lane;              /**< 0 or 1: operations of different lanes may overlap */
     double flops;          /**< of its matrix product, by formula */

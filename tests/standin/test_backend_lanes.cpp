@@ -183,7 +183,11 @@ TEST_F(LanesTest, AFailureInBetweenLeavesTheBackendUsable) {
         dki_plan plan{};
         plan.keep_z = keep_z;
         plan.aux_bytes = aux_bytes;
-        const dki_plan_request request = {layers.data(), 2, 16, true, false, true};
+        dki_plan_request request{};
+        request.layers = layers.data();
+        request.layer_count = 2;
+        request.max_batch = 16;
+        request.gradients = request.choose = true;
         fail_at(n, DK_E_MEMORY);
         const dk_status status = backend->ops->prepare(backend, &request, &plan);
         EXPECT_TRUE(status == DK_OK || status == DK_E_MEMORY) << dk_error_text();
@@ -208,8 +212,9 @@ bool one_after_the_other() {
     return !device().graphs.empty();
 }
 
-/// All weights after a few steps by AdamW, whose updates follow each gradient.
-std::vector<float> trained(bool expect_one_lane) {
+/// All weights after a few steps by AdamW, whose updates follow each gradient; or by plain SGD, whose
+/// updates are in the products of the gradients.
+std::vector<float> trained(bool expect_one_lane, bool fuse_update) {
     dk_context_options device_options = DK_CONTEXT_OPTIONS_INIT;
     device_options.device = "cuda:0";
     device_options.no_plan_cache = true;
@@ -229,13 +234,15 @@ std::vector<float> trained(bool expect_one_lane) {
     const support::Net net = support::net(context.get(), description);
     dk_train_options options = DK_TRAIN_OPTIONS_INIT;
     options.batch = 16;
-    options.optimizer = DK_ADAMW;
+    options.optimizer = fuse_update ? DK_SGD : DK_ADAMW;
+    options.fuse_update = fuse_update;
     const support::Trainer trainer = support::trainer(net.get(), options);
     dk_fit_options fit = DK_FIT_OPTIONS_INIT;
     fit.epochs = 2;
     EXPECT_EQ(dk_trainer_fit(trainer.get(), data.get(), nullptr, &fit, nullptr), DK_OK)
         << dk_error_text();
     EXPECT_EQ(trainer->session->one_lane, expect_one_lane);
+    EXPECT_EQ(trainer->session->fuse_update, fuse_update);
     EXPECT_EQ(one_after_the_other(), expect_one_lane);
     std::vector<float> all;
     for (size_t k = 1; k <= 3; ++k) {
@@ -246,12 +253,15 @@ std::vector<float> trained(bool expect_one_lane) {
 }
 
 TEST_F(Test, TrainingGivesTheSameBitsOnOneLaneAndOnTwo) {
-    const std::vector<float> two = trained(false);
-    for (uint64_t seed = 0; seed < schedules; ++seed) {
-        SCOPED_TRACE(seed);
-        set_contention(1.05);
-        set_schedule(seed);
-        EXPECT_EQ(trained(true), two);
+    for (bool fuse_update : {false, true}) {
+        set_contention(0);
+        const std::vector<float> two = trained(false, fuse_update);
+        for (uint64_t seed = 0; seed < schedules; ++seed) {
+            SCOPED_TRACE(testing::Message() << seed << (fuse_update ? ", fused" : ""));
+            set_contention(1.05);
+            set_schedule(seed);
+            EXPECT_EQ(trained(true, fuse_update), two);
+        }
     }
 }
 

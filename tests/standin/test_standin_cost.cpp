@@ -28,7 +28,8 @@ struct Case {
     double clip_norm = 0;
     float dropout = 0;
     int64_t batch = 16; ///< of a micro-batch; a step has 16 rows
-    bool frozen = false, deterministic = true, keep_all = false;
+    bool frozen = false, deterministic = true, keep_all = false, fuse_update = false;
+    int fused = 0; ///< products of a step that have an update in them
 };
 
 std::vector<Case> cases() {
@@ -48,6 +49,13 @@ std::vector<Case> cases() {
             [&](Case &c) { c.activation = activation; });
     for (dk_loss loss : {DK_LOSS_MSE, DK_LOSS_SIGMOID_CROSS_ENTROPY})
         add(std::string("loss_") + dk_loss_name(loss), [&](Case &c) { c.loss = loss; });
+    for (dk_precision precision : {DK_FP32, DK_TF32, DK_BF16, DK_FP16})
+        for (bool timed : {false, true})
+            add(std::string(timed ? "timed_" : "") + "fused_" + dk_precision_name(precision),
+                [&](Case &c) {
+                    c.precision = precision, c.fuse_update = true, c.deterministic = !timed;
+                    c.fused = precision == DK_FP16 ? 0 : precision == DK_BF16 ? 3 : 2;
+                });
     for (dk_precision precision : {DK_FP32, DK_BF16}) {
         const std::string end = std::string("_") + dk_precision_name(precision);
         add("clip" + end, [&](Case &c) { c.precision = precision, c.clip_norm = 1; });
@@ -56,6 +64,12 @@ std::vector<Case> cases() {
         add("frozen" + end, [&](Case &c) { c.precision = precision, c.frozen = true; });
         add("timed" + end, [&](Case &c) { c.precision = precision, c.deterministic = false; });
         add("keep_all" + end, [&](Case &c) { c.precision = precision, c.keep_all = true; });
+        add("fused_accumulate" + end,
+            [&](Case &c) { c.precision = precision, c.fuse_update = true, c.batch = 6; });
+        add("fused_frozen" + end, [&](Case &c) {
+            c.precision = precision, c.fuse_update = c.frozen = true;
+            c.fused = precision == DK_BF16 ? 2 : 1;
+        });
         add("timed_accumulate" + end,
             [&](Case &c) { c.precision = precision, c.deterministic = false, c.batch = 6; });
     }
@@ -93,7 +107,7 @@ struct NetCloser {
 
 /// The sum of what the operations of a trace cost; of its products alone, flops and bytes.
 struct Sum {
-    int launches = 0, of_data_gradients = 0;
+    int launches = 0, of_data_gradients = 0, fused = 0;
     double flops = 0, product_bytes = 0;
 };
 
@@ -121,9 +135,12 @@ Sum sum_of(dki_backend *backend, const dki_trace &trace) {
         if (o.kind == DKI_OPERATION_BACKWARD_DATA)
             product(DKI_PRODUCT_DATA, o.as.backward_data.delta, o.as.backward_data.w,
                     o.as.backward_data.delta_out, s, false);
-        if (o.kind == DKI_OPERATION_BACKWARD_PARAMS)
-            product(DKI_PRODUCT_PARAMS, o.as.backward_params.delta, o.as.backward_params.a_in,
-                    o.as.backward_params.dw, 4, o.as.backward_params.accumulate);
+        if (o.kind != DKI_OPERATION_BACKWARD_PARAMS) continue;
+        const dki_linear_backward_params &p = o.as.backward_params;
+        dki_way way = DKI_WAY_PLAIN;
+        EXPECT_EQ(dki_cuda_backward_params_way(dki_cuda_of(backend), &p, &way), DK_OK);
+        product(DKI_PRODUCT_PARAMS, p.delta, p.a_in, p.dw, 4, p.accumulate || way == DKI_WAY_FUSED);
+        sum.fused += way == DKI_WAY_FUSED;
     }
     return sum;
 }
@@ -149,6 +166,7 @@ TEST_P(CostOf, AStepIsWhatRuns) {
     options.accumulate = (16 + c.batch - 1) / c.batch;
     options.clip_norm = c.clip_norm;
     options.keep = c.keep_all ? DK_KEEP_ALL : DK_KEEP_NEEDED;
+    options.fuse_update = c.fuse_update;
     dk_trainer *trainer = nullptr;
     ASSERT_EQ(dk_trainer_create(&trainer, net, &options), DK_OK) << dk_error_text();
     const std::unique_ptr<dk_trainer, NetCloser> trainer_owner(trainer);
@@ -179,6 +197,7 @@ TEST_P(CostOf, AStepIsWhatRuns) {
         EXPECT_EQ(said.flops, ran.product_flops);
         EXPECT_EQ(said.product_bytes, ran.product_bytes);
         EXPECT_GT(ran.products, 0);
+        EXPECT_EQ(said.fused, c.fused);
         // g' and db of both in the epilogue; a mask in the epilogue, two kernels for db
         const int data = said.of_data_gradients;
         EXPECT_TRUE(c.name != "timed_fp32" || data == 2) << data;
@@ -274,6 +293,28 @@ TEST_F(CostTest, OfTheWeightGradient) {
     expect_cost(cost(o), flops, product, dw, 1);
     p.accumulate = true;
     expect_cost(cost(o), flops, product + dw, dw, 1);
+}
+
+// With an update of W and 8 elements of padding: in the product W is read and written for dW; then all is
+// read for the working copy. Where it can't be in there, θ and g are read, θ and its copy written.
+TEST_F(CostTest, OfTheWeightGradientWithAnUpdate) {
+    dki_operation o{};
+    o.kind = DKI_OPERATION_BACKWARD_PARAMS;
+    dki_linear_backward_params &p = o.as.backward_params;
+    dki_step_state state{};
+    p.delta = matrix_(B, n), p.a_in = matrix_(B, m), p.dw = matrix_(n, m);
+    p.update.parameters = p.update.gradients = &place_;
+    p.update.range = {0, 520};
+    p.update.rule.kind = DK_SGD;
+    p.update.state = &state;
+    const double flops = 2.0 * 64 * 32 * 16, product = 2 * (2048 + 1024), w = 4 * 512;
+    expect_cost(cost(o), flops, product + w, w, 1);
+    p.lowest = true;
+    expect_cost(cost(o), flops, product + 8 * 520, w + 4 * 520, 2);
+    p.update.working = &place_;
+    expect_cost(cost(o), flops, product + w + 4 * 520, w + 2 * 520, 2);
+    p.accumulate = true;
+    expect_cost(cost(o), flops, product + w + 8 * 520, w + 6 * 520, 2);
 }
 
 TEST_F(CostTest, OfTheEnds) {
@@ -392,7 +433,7 @@ TEST_F(Test, MarksAreWhereTheWorkIs) {
 
 /// What the benchmark calls forward, backward and update are all of a step's products, each once; and
 /// the floor the same again.
-TEST_F(Test, ThePartsTogetherHaveTheProductsOfAStep) {
+void expect_parts(bool fuse_update) {
     const auto context = cuda(DK_BF16, true);
     std::vector<dk_layer> layers = {layer(8, DK_RELU), layer(4, DK_IDENTITY)};
     dk_net_desc desc = DK_NET_DESC_INIT;
@@ -402,6 +443,7 @@ TEST_F(Test, ThePartsTogetherHaveTheProductsOfAStep) {
     desc.loss = DK_LOSS_SOFTMAX_CROSS_ENTROPY;
     dk_train_options options = networks::plain_options(8);
     options.keep = DK_KEEP_NEEDED;
+    options.fuse_update = fuse_update;
     dki_bench bench;
     ASSERT_EQ(dki_bench_open(&bench, context.get(), &desc, &options), DK_OK) << dk_error_text();
     ASSERT_EQ(dki_bench_warm_up(&bench), DK_OK) << dk_error_text();
@@ -423,6 +465,15 @@ TEST_F(Test, ThePartsTogetherHaveTheProductsOfAStep) {
     for (int method = 0; method < bench.method_count; ++method)
         EXPECT_EQ(flops(&bench.floors[method].played), all) << method;
     dki_bench_close(&bench, context->backend);
+}
+
+TEST_F(Test, ThePartsTogetherHaveTheProductsOfAStep) {
+    expect_parts(false);
+}
+
+/// What is queued again has the update that was traced.
+TEST_F(Test, ThePartsOfAFusedStepHaveItsProducts) {
+    expect_parts(true);
 }
 
 TEST_F(Test, AllDeviceMemoryIsCounted) {

@@ -194,6 +194,23 @@ typedef struct dki_linear_backward_data {
     void *workspace;
 } dki_linear_backward_data;
 
+/** A range of the parameter-shaped regions. */
+typedef struct dki_range {
+    int64_t first, count; /* elements */
+} dki_range;
+
+/** θ ← rule(θ, g, slots) over a range, and the working copy after it. Does nothing once bad_tick is
+ *  latched, or where decide set skip. A backend that doesn't look through dW looks here: it latches
+ *  bad_tick where a gradient or a new θ isn't finite, and leaves that element as it is. */
+typedef struct dki_update_range {
+    float *parameters, *gradients, *slot1, *slot2; /* region starts; slots NULL where unused */
+    void *working; /* region start of the parameters in the storage type, or NULL */
+    dki_range range;
+    dki_rule rule;
+    float decay; /* λ of this range */
+    dki_step_state *state;
+} dki_update_range;
+
 /** dW_k = Δ_kᵀ A_{k−1}; with an update, W_k ← rule(W_k, dW_k) in the same breath. */
 typedef struct dki_linear_backward_params {
     dki_matrix delta;      /* [B, n_k] */
@@ -203,11 +220,10 @@ typedef struct dki_linear_backward_params {
     dki_step_state *state; /* latches bad_tick where dW isn't finite, unless update and decide do on
                               this backend; NULL = nobody asks */
     void *workspace;
-    const struct dki_update_range *update; /* of W_k's range, whose gradient is dw; NULL = dW alone.
-                                              dw is scratch then. Nobody reads W_k or its working
-                                              copy any more. A gradient or a new W_k that isn't
-                                              finite is latched now, or shows in what is next
-                                              computed from W_k, whichever element it spoils */
+    dki_update_range update; /* of W_k's range, whose gradient is dw; parameters NULL = dW alone.
+                                dw is scratch then. Nobody reads W_k or its working copy any more. A
+                                gradient or a new W_k that isn't finite is latched now, or shows in
+                                what is next computed from W_k, whichever element it spoils */
     bool
         lowest; /* with an update: no data gradient reads W_k, so that what isn't finite in it might
                     not show in the next step: ReLU makes 0 of NaN */
@@ -262,23 +278,6 @@ typedef struct dki_loss {
     dki_step_state *state;
     void *workspace;
 } dki_loss;
-
-/** A range of the parameter-shaped regions. */
-typedef struct dki_range {
-    int64_t first, count; /* elements */
-} dki_range;
-
-/** θ ← rule(θ, g, slots) over a range, and the working copy after it. Does nothing once bad_tick is
- *  latched, or where decide set skip. A backend that doesn't look through dW looks here: it latches
- *  bad_tick where a gradient or a new θ isn't finite, and leaves that element as it is. */
-typedef struct dki_update_range {
-    float *parameters, *gradients, *slot1, *slot2; /* region starts; slots NULL where unused */
-    void *working; /* region start of the parameters in the storage type, or NULL */
-    dki_range range;
-    dki_rule rule;
-    float decay; /* λ of this range */
-    dki_step_state *state;
-} dki_update_range;
 
 /** working = parameters in the storage type, rounded to nearest, over a range. */
 typedef struct dki_cast {

@@ -141,20 +141,24 @@ static size_t lowest_layer(const dk_session *session) {
     return k;
 }
 
-/* (3); with `update`, θ ← rule(θ, g) of W⁽ᵏ⁾, too. Frozen layers have neither. */
-static dk_status parameter_gradient(dk_session *session, dki_lane lane, size_t k,
-                                    const dki_pass *pass, const dki_update_range *update) {
+/* (3) as an operation. */
+static dki_linear_backward_params params_of(const dk_session *session, dki_lane lane, size_t k,
+                                            const dki_pass *pass) {
     const dki_tensors *t = &session->tensors;
+    return (dki_linear_backward_params){.delta = dki_rows(t->delta[k], pass->rows),
+                                        .a_in = dki_rows(t->a[k - 1], pass->rows),
+                                        .dw = weight_gradient(session, k),
+                                        .accumulate = pass->accumulate,
+                                        .state = pass->check ? t->state : NULL,
+                                        .workspace = t->workspace[lane],
+                                        .lowest = k == lowest_layer(session)};
+}
+
+static dk_status parameter_gradient(dk_session *session, dki_lane lane, size_t k,
+                                    const dki_pass *pass) {
+    const dki_linear_backward_params op = params_of(session, lane, k, pass);
     if (session->net->layers[k - 1].frozen) return DK_OK;
-    dki_linear_backward_params backward = {.delta = dki_rows(t->delta[k], pass->rows),
-                                           .a_in = dki_rows(t->a[k - 1], pass->rows),
-                                           .dw = weight_gradient(session, k),
-                                           .accumulate = pass->accumulate,
-                                           .state = pass->check ? t->state : NULL,
-                                           .workspace = t->workspace[lane],
-                                           .update = update,
-                                           .lowest = k == lowest_layer(session)};
-    return ops_of(session)->linear_backward_params(backend_of(session), lane, &backward);
+    return ops_of(session)->linear_backward_params(backend_of(session), lane, &op);
 }
 
 /* θ ← rule(θ, g) over a range, as an operation. */
@@ -192,9 +196,10 @@ static bool updates_early(const dk_session *session, const dki_optimization *opt
 
 /* (3) and the update of W⁽ᵏ⁾ as one operation. */
 static dk_status fused_update(dk_session *session, dki_lane lane, size_t k, const dki_pass *pass) {
-    const dki_update_range update =
-        update_of(session, pass->update, weight_range(session, k), true);
-    return parameter_gradient(session, lane, k, pass, &update);
+    dki_linear_backward_params op = params_of(session, lane, k, pass);
+    if (session->net->layers[k - 1].frozen) return DK_OK;
+    op.update = update_of(session, pass->update, weight_range(session, k), true);
+    return ops_of(session)->linear_backward_params(backend_of(session), lane, &op);
 }
 
 /* The update of W⁽ᵏ⁾ behind its gradient. */
@@ -213,7 +218,7 @@ static dk_status beside_data_gradient(dk_session *session, size_t k, const dki_p
     const dki_lane lane = params_lane(session);
     if (fused) return above ? fused_update(session, lane, k + 1, pass) : DK_OK;
     if (above) DKI_TRY(early_update(session, k + 1, pass));
-    return parameter_gradient(session, lane, k, pass, NULL);
+    return parameter_gradient(session, lane, k, pass);
 }
 
 /* Layer k's two products run side by side, unless the backend found one lane faster: the data gradient

@@ -77,6 +77,25 @@ static dk_status backward_data_cost(dki_cuda *cuda, const dki_linear_backward_da
     return DK_OK;
 }
 
+/* In the product, the update reads and writes W where dW would be written; what it left is read again
+ * for the working copy (cast.cu). Behind the product it is update.cu's. */
+static dk_status params_cost(dki_cuda *cuda, const dki_linear_backward_params *op, dki_cost *cost) {
+    const dki_update_range *update = &op->update;
+    const size_t s = size_of(cuda);
+    const double count = (double)update->range.count;
+    dki_way way = DKI_WAY_PLAIN;
+    DKI_TRY(dki_cuda_backward_params_way(cuda, op, &way));
+    *cost = dki_params_cost(op, s);
+    if (way == DKI_WAY_FUSED) {
+        dki_cost_add(cost, 0, FLOAT * dki_matrix_elements(&op->dw), 0.0);
+        if (update->working) dki_cost_add(cost, 1, FLOAT * count, (double)s * count);
+    } else if (update->parameters) {
+        const dki_cost behind = dki_update_cost(update, s);
+        dki_cost_add(cost, behind.launches, behind.read, behind.written);
+    }
+    return DK_OK;
+}
+
 /* loss.cu and the sum over its rows. */
 static dki_cost loss_cost(const dki_loss *op, size_t s) {
     dki_cost cost = dki_loss_cost(op, s);
@@ -120,8 +139,7 @@ static dk_status operation_cost(dki_cuda *cuda, const dki_operation *operation, 
     case DKI_OPERATION_BACKWARD_DATA:
         return backward_data_cost(cuda, &operation->as.backward_data, cost);
     case DKI_OPERATION_BACKWARD_PARAMS:
-        *cost = dki_params_cost(&operation->as.backward_params, s);
-        break;
+        return params_cost(cuda, &operation->as.backward_params, cost);
     case DKI_OPERATION_DECIDE:
         *cost = decide_cost(&operation->as.decide);
         break;

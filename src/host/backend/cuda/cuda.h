@@ -109,6 +109,8 @@ void *dki_cuda_epilogue_bias(const dki_cuda *cuda, const dki_linear_forward *op)
 dk_status dki_cuda_forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki_way *way);
 dk_status dki_cuda_backward_data_way(dki_cuda *cuda, const dki_linear_backward_data *op,
                                      dki_way *way);
+dk_status dki_cuda_backward_params_way(dki_cuda *cuda, const dki_linear_backward_params *op,
+                                       dki_way *way);
 /** Whether the epilogue of the data gradient's product sums db, too. */
 bool dki_cuda_epilogue_sums(const dki_cuda *cuda, const dki_linear_backward_data *op, dki_way way);
 /** Whether g needs no kernel of its own behind a data gradient's product. */
@@ -123,9 +125,6 @@ dk_status dki_cuda_backward_params_by(dki_cuda *cuda, dki_lane lane,
 /** The product that has the update in it. */
 void dki_cuda_update_product(const dki_cuda *cuda, const dki_linear_backward_params *op,
                              dki_bare_product *bare, dki_product_extras *extras);
-/** The way that a step takes. */
-dk_status dki_cuda_backward_data_way(dki_cuda *cuda, const dki_linear_backward_data *op,
-                                     dki_way *way);
 /** db (+)= the column sums of a matrix. */
 dk_status dki_cuda_sum_columns(dki_cuda *cuda, dki_lane lane, dki_matrix matrix, float *db,
                                bool accumulate, void *workspace);

@@ -52,8 +52,7 @@ static dk_status try_backward_data(void *argument, int copy) {
 
 static dk_status try_backward_params(void *argument, int copy) {
     const trial *it = argument;
-    dki_update_range update;
-    const dki_linear_backward_params op = dki_trial_backward_params(it->layer, copy, &update);
+    const dki_linear_backward_params op = dki_trial_backward_params(it->layer, copy, true);
     return dki_cuda_backward_params_by(it->layer->cuda, DKI_LANE_PARAMS, &op, it->way);
 }
 

@@ -12,13 +12,14 @@ typedef struct pair {
     bool side_by_side;
 } pair;
 
-/* As a step queues them: the weight gradient first, and only where there are two lanes an order. */
+/* As a step queues them: the weight gradient first, and only where there are two lanes an order. An
+ * update in the weight gradient changes little, so that the answer holds for both. */
 static dk_status try_pair(void *argument, int copy) {
     const pair *it = argument;
     dki_backend *backend = &it->layer->cuda->base;
     const dki_lane lane = it->side_by_side ? DKI_LANE_MAIN : DKI_LANE_PARAMS;
     const dki_linear_backward_data data = dki_trial_backward_data(it->layer, copy);
-    const dki_linear_backward_params params = dki_trial_backward_params(it->layer, copy, NULL);
+    const dki_linear_backward_params params = dki_trial_backward_params(it->layer, copy, false);
     DKI_TRY(dki_cuda_order(backend, DKI_LANE_PARAMS, lane));
     DKI_TRY(dki_cuda_linear_backward_params(backend, DKI_LANE_PARAMS, &params));
     DKI_TRY(dki_cuda_backward_data_by(it->layer->cuda, lane, &data, it->way));

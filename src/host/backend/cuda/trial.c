@@ -145,27 +145,30 @@ dki_linear_backward_data dki_trial_backward_data(const dki_trial_layer *trial, i
     };
 }
 
-dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *trial, int copy,
-                                                     dki_update_range *update) {
+static dki_update_range update_of(const dki_trial_layer *trial, int copy) {
     const dki_matrix dw = matrix_w(trial, copy, DKI_TRIAL_DW);
     const bool narrow = trial->cuda->base.element != DKI_ELEMENT_F32;
-    if (update)
-        *update = (dki_update_range){
-            .parameters = item(trial, copy, DKI_TRIAL_MASTER),
-            .gradients = dw.data,
-            .working = narrow ? item(trial, copy, DKI_TRIAL_MASTER_WORKING) : NULL,
-            .range = {0, dw.rows * dw.ld},
-            .rule = *trial->shape.rule,
-            .decay = trial->shape.rule->weight_decay,
-            .state = item(trial, copy, DKI_TRIAL_STATE),
-        };
-    return (dki_linear_backward_params){
+    return (dki_update_range){
+        .parameters = item(trial, copy, DKI_TRIAL_MASTER),
+        .gradients = dw.data,
+        .working = narrow ? item(trial, copy, DKI_TRIAL_MASTER_WORKING) : NULL,
+        .range = {0, dw.rows * dw.ld},
+        .rule = *trial->shape.rule,
+        .decay = trial->shape.rule->weight_decay,
+        .state = item(trial, copy, DKI_TRIAL_STATE),
+    };
+}
+
+dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *trial, int copy,
+                                                     bool update) {
+    dki_linear_backward_params op = {
         .delta = matrix_y(trial, copy),
         .a_in = matrix_x(trial, copy, DKI_TRIAL_X),
-        .dw = dw,
+        .dw = matrix_w(trial, copy, DKI_TRIAL_DW),
         .workspace = item(trial, copy, DKI_TRIAL_WORKSPACE),
-        .update = update,
     };
+    if (update) op.update = update_of(trial, copy);
+    return op;
 }
 
 static dki_bare_product bare_of(const dki_trial_layer *trial, int copy, dki_product_kind kind) {
@@ -208,8 +211,7 @@ void dki_trial_product(const dki_trial_layer *trial, int copy, dki_product_kind 
 
 void dki_trial_update_product(const dki_trial_layer *trial, int copy, dki_product *product,
                               dki_operands *operands) {
-    dki_update_range update;
-    const dki_linear_backward_params op = dki_trial_backward_params(trial, copy, &update);
+    const dki_linear_backward_params op = dki_trial_backward_params(trial, copy, true);
     dki_bare_product bare;
     dki_product_extras extras;
     dki_cuda_update_product(trial->cuda, &op, &bare, &extras);

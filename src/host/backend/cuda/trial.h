@@ -50,9 +50,9 @@ void dki_trial_close(dki_trial_layer *trial);
 /** The layer's operations on one copy. */
 dki_linear_forward dki_trial_forward(const dki_trial_layer *trial, int copy);
 dki_linear_backward_data dki_trial_backward_data(const dki_trial_layer *trial, int copy);
-/** dW; unless `update` is NULL, with that, which is filled by the shape's rule and must live as long. */
+/** dW, and with `update` that, too, by the shape's rule. */
 dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *trial, int copy,
-                                                     dki_update_range *update);
+                                                     bool update);
 /** One of its products as the library sees it. */
 void dki_trial_product(const dki_trial_layer *trial, int copy, dki_product_kind kind,
                        dki_epilogue epilogue, dki_product *product, dki_operands *operands);
