@@ -8,7 +8,7 @@
 #endif
 
 /* So many tiles that some threads can share them. */
-enum { ENOUGH_TILES = 16 };
+enum { ENOUGH_TILES = 8 };
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
