@@ -43,7 +43,7 @@ static tile_size wanted_tile(dki_product_kind kind) {
 }
 
 static tile_size least_tile(dki_product_kind kind) {
-    return kind == DKI_PRODUCT_PARAMS ? (tile_size){32, 32} : (tile_size){64, 128};
+    return kind == DKI_PRODUCT_PARAMS ? (tile_size){16, 128} : (tile_size){64, 128};
 }
 
 dki_grid dki_grid_make(dki_product_kind kind, int64_t rows, int64_t cols) {
