@@ -306,7 +306,7 @@ TEST_F(Unopened, ALostGpuIsNotTouchedAgain) {
     EXPECT_EQ(dki_gpu_multiply(&gpu, nullptr, &product, &algorithm, &operands), DK_E_DEVICE_LOST);
     dki_gpu_free(&gpu, &gpu);
     dki_gpu_free_host(&gpu, &gpu);
-    dki_gpu_stream_destroy(&gpu, &gpu);
+    dki_gpu_stream_destroy(&gpu, nullptr);
     dki_gpu_event_destroy(&gpu, &gpu);
     dki_gpu_graph_destroy(&gpu, nullptr);
 }

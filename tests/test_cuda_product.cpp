@@ -69,35 +69,41 @@ float by_rows(Trio &trio, dki_product_kind kind, int64_t depth, int64_t i, int64
     return sum;
 }
 
-/// What the library says: D = op(A) op(B) (+ D), all in column order.
+constexpr float alpha_beta[] = {-2, 3};
+
+/// What the library says: D = α op(A) op(B) + β D, all in column order.
 void multiply(const dki_product &p, const dki_operands &o) {
     const auto *a = static_cast<const float *>(o.a), *b = static_cast<const float *>(o.b);
     auto *d = static_cast<float *>(o.d);
     for (int64_t col = 0; col < p.n; ++col)
         for (int64_t row = 0; row < p.m; ++row) {
-            float sum = p.accumulate ? d[row + col * p.ldd] : 0;
+            float sum = 0;
             for (int64_t l = 0; l < p.k; ++l)
                 sum += (p.trans_a ? a[l + row * p.lda] : a[row + l * p.lda]) *
                        (p.trans_b ? b[col + l * p.ldb] : b[l + col * p.ldb]);
-            d[row + col * p.ldd] = sum;
+            float &out = d[row + col * p.ldd];
+            out = p.accumulate == DKI_SCALE ? o.scalars[0] * sum + o.scalars[1] * out
+                  : p.accumulate == DKI_ADD ? sum + out
+                                            : sum;
         }
 }
 
 const dki_product_rules fp32{DKI_ELEMENT_F32, false, 0};
 
 // A transposition, a leading dimension or a shape that is wrong gives other integers, or reads the
-// padding's 10⁶. |sum| ≤ 64·16 + 4 < 2²⁴: exact in any order.
+// padding's 10⁶. |2 sum| + |3 d| < 2²⁴: exact in any order.
 TEST(CudaProduct, MultipliedOutInColumnOrderIsTheProductInRowOrder) {
     std::mt19937 random(1);
     for (const dki_product_kind kind : kinds)
         for (const int64_t rows : sizes)
             for (const int64_t cols : sizes)
                 for (const int64_t depth : sizes)
-                    for (const bool accumulate : {false, true}) {
+                    for (const int32_t accumulate : {DKI_OVERWRITE, DKI_ADD, DKI_SCALE}) {
                         Trio trio(kind, rows, cols, depth, 4, random);
                         const Matrix before = trio.out;
                         dki_product_extras extras{};
                         extras.accumulate = accumulate;
+                        if (accumulate == DKI_SCALE) extras.scalars = alpha_beta;
                         dki_product product;
                         dki_operands operands;
                         const dki_bare_product bare = trio.bare(kind);
@@ -108,10 +114,14 @@ TEST(CudaProduct, MultipliedOutInColumnOrderIsTheProductInRowOrder) {
                             for (int64_t j = 0; j < trio.out.view.ld; ++j) {
                                 const float old =
                                     before.data[static_cast<size_t>(i * before.view.ld + j)];
+                                const bool scale = accumulate == DKI_SCALE;
+                                const float alpha = scale ? alpha_beta[0] : 1,
+                                            beta = scale ? alpha_beta[1]
+                                                         : static_cast<float>(accumulate);
                                 const float expected =
                                     j >= cols
                                         ? old
-                                        : by_rows(trio, kind, depth, i, j) + (accumulate ? old : 0);
+                                        : alpha * by_rows(trio, kind, depth, i, j) + beta * old;
                                 ASSERT_EQ(trio.out.at(i, j), expected)
                                     << "kind " << kind << ", " << rows << "×" << cols << "×"
                                     << depth << " at " << i << ", " << j;

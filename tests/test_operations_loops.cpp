@@ -332,8 +332,8 @@ std::vector<Floats> every_operation(const Backend &kind, int threads, const Size
     data.workspace = workspace.data();
     EXPECT_EQ(DK_OK, ops->linear_backward_data(device.backend, DKI_LANE_MAIN, &data));
 
-    const dki_linear_backward_params params = {delta.view(), x.view(),      dw.view(),
-                                               false,        states.data(), workspace.data()};
+    const dki_linear_backward_params params = {delta.view(),  x.view(),         dw.view(), false,
+                                               states.data(), workspace.data(), nullptr,   false};
     EXPECT_EQ(DK_OK, ops->linear_backward_params(device.backend, DKI_LANE_PARAMS, &params));
     const dki_bare_product bare = {DKI_PRODUCT_FORWARD, x.view(), w.view(), product.view()};
     EXPECT_EQ(DK_OK, ops->bare_product(device.backend, DKI_LANE_MAIN, 0, &bare));

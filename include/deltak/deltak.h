@@ -569,13 +569,27 @@ typedef struct dk_train_options {
     int64_t period;      /**< of step, in steps; 0 = ⌊S/3⌋, at least 1 */
 
     dk_keep keep;
+
+    /** Update W⁽ᵏ⁾ inside the product that makes dW⁽ᵏ⁾, which then need not travel through memory.
+     *  It is for GPUs and goes for plain SGD without clip_value, and not in fp16; the parameters are
+     *  those of false within rounding. Otherwise, on a CPU (which gains nothing by it) and in a step
+     *  of several micro-batches, the update follows its gradient as it does without; where that is
+     *  so of every step, a line of the log says it. Where it goes, dW can't be read
+     *  (DK_E_NOT_KEPT). Neither clip_norm nor DK_KEEP_ALL goes with it (DK_E_ARGUMENT).
+     *
+     *  What it costs: a gradient that isn't finite reaches the parameters. A step of which
+     *  DK_E_NONFINITE tells may have been taken by some layers. In fp32 and tf32 weights may be NaN
+     *  then; in bf16 such a weight falls back to its copy rounded to bf16. And where dW⁽ᵏ⁾ overflows
+     *  though δ⁽ᵏ⁾ and a⁽ᵏ⁻¹⁾ are finite, fp32 and tf32 find out one step late, when W⁽ᵏ⁾ is read. So
+     *  save the network from time to time. */
+    bool fuse_update;
 } dk_train_options;
 
 #define DK_TRAIN_OPTIONS_INIT                                                                      \
     {                                                                                              \
         sizeof(dk_train_options), 128, 1, 1, DK_ADAMW, 1e-3, -1.0, -1.0, -1.0, -1.0,               \
             DK_DECAY_AUTO, false, 0.0, 0.0, DK_SCHEDULE_COSINE, 0, 0.05, 0.0, 0.1, 1.0, 0,         \
-            DK_KEEP_NEEDED                                                                         \
+            DK_KEEP_NEEDED, false                                                                  \
     }
 
 /** A network in training: buffers for one micro-batch, gradients, optimizer slots, schedule, random

@@ -15,6 +15,7 @@ enum {
     KEY_DECAY_BIASES,
     KEY_CLIP_NORM,
     KEY_CLIP_VALUE,
+    KEY_FUSE_UPDATE,
     KEY_BATCH,
     KEY_SEED,
     KEY_SCHEDULE,
@@ -45,6 +46,11 @@ static const struct argp_option optimizer_options[] = {
      "Scale gradients down to this global 2-norm; 0 = off (default {})", 0},
     {"clip-value", KEY_CLIP_VALUE, "C", 0,
      "Clamp every element of the gradient to this; 0 = off (default {})", 0},
+    {"fuse-update", KEY_FUSE_UPDATE, NULL, 0,
+     "Update weights inside the product that makes their gradients: less memory traffic for plain "
+     "sgd on a GPU (a CPU goes on without it); but a gradient that is NaN or Inf then spoils "
+     "weights. Not with --clip-norm",
+     0},
     {"batch", KEY_BATCH, "N", 0, "Rows of a batch (default {})", 0},
     {"seed", KEY_SEED, "N", 0,
      "Of initial weights, batch order, dropout and split: the same seed gives the same model, to "
@@ -99,6 +105,9 @@ static error_t parse_optimizer(int key, char *argument, struct argp_state *state
         return 0;
     case KEY_CLIP_VALUE:
         train->clip_value = cli_real("--clip-value", argument, 0, INFINITY, CLI_CLOSED);
+        return 0;
+    case KEY_FUSE_UPDATE:
+        train->fuse_update = true;
         return 0;
     case KEY_BATCH:
         train->batch = cli_integer("--batch", argument, 1, INT32_MAX);

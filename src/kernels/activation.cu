@@ -80,6 +80,7 @@ DKI_DEVICE void activate_elements(const operands<T> &op, const dki_dropout &drop
 template <dk_activation KIND, class T>
 __global__ void __launch_bounds__(DKI_THREADS, DKI_RESIDENT_BLOCKS)
     activation_kernel(const operands<T> op) {
+    dki_wait_for_earlier();
     const int64_t pack = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int64_t first = (int64_t)blockIdx.y * blockDim.y + threadIdx.y;
     const int64_t stride = (int64_t)gridDim.y * blockDim.y;

@@ -66,6 +66,7 @@ template <dk_activation KIND, class T> struct delta_source {
 template <dk_activation KIND, class T>
 __global__ void __launch_bounds__(DKI_THREADS, DKI_RESIDENT_BLOCKS)
     delta_kernel(const operands<T> op) {
+    dki_wait_for_earlier();
     typedef dki_sum_memory<dki_lanes<T>::COUNT> memory;
     DK_SHARED(memory, shared, 1);
     const delta_source<KIND, T> source = {op, dki_dropout(op.g, op.state)};

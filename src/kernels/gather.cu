@@ -78,6 +78,7 @@ DKI_DEVICE void gather_answers(const dki_gather &op, int64_t row, int64_t from, 
 /* blockIdx.x and the lanes go along the columns, blockIdx.y and the rest of the block over the
  * rows. */
 template <class In, class T> __global__ void gather_kernel(dki_gather op, GatherLayout layout) {
+    dki_wait_for_earlier();
     constexpr int N = dki_lanes<T>::COUNT;
     const int64_t cursor = op.at_cursor ? (int64_t)op.state->cursor : 0;
     const int64_t lane = (int64_t)blockIdx.x * layout.lanes + threadIdx.x % layout.lanes;
@@ -111,6 +112,7 @@ template <class In, class T> __global__ void gather_kernel(dki_gather op, Gather
 
 /* A kernel of its own: only when all of the one before have read the cursor may it move. */
 __global__ void advance_kernel(dki_step_state *state, int64_t rows) {
+    dki_wait_for_earlier();
     state->cursor += (uint64_t)rows;
 }
 

@@ -18,6 +18,7 @@ struct operands {
 
 /** A block of random words is a pack of weights. */
 __global__ void __launch_bounds__(DKI_THREADS) initialise_kernel(const operands op) {
+    dki_wait_for_earlier();
     const int64_t block = (int64_t)blockIdx.x * blockDim.x + threadIdx.x, col = block * 4;
     const int64_t first = (int64_t)blockIdx.y * blockDim.y + threadIdx.y;
     const int64_t stride = (int64_t)gridDim.y * blockDim.y;

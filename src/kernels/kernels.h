@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-typedef void *dki_stream; /* cudaStream_t */
+typedef void *dki_stream; /* dki_queue (kernels/queue.h); the tests have their own */
 
 /** Rows of a tile of column sums: one block sums that many of its columns. */
 static inline int64_t dki_sum_tile_rows(int64_t rows) {
@@ -69,6 +69,10 @@ int dki_cuda_update(dki_stream stream, dki_element type, const dki_update_range 
 
 /** cast.cu: to[i] = from[i] rounded to the storage type (nearest even), i < count. */
 int dki_cuda_cast(dki_stream stream, dki_element type, const float *from, void *to, int64_t count);
+
+/** cast.cu: the working copy of a range whose parameters a product has updated. One that isn't finite
+ *  takes its value back from the working copy and is latched. Needs a working copy. */
+int dki_cuda_settle(dki_stream stream, dki_element type, const dki_update_range *op);
 
 /** unpack.cu: to [rows, cols], dense = from, as floats. */
 int dki_cuda_unpack(dki_stream stream, dki_element type, dki_matrix from, float *to);

@@ -9,10 +9,17 @@ template <class T> DKI_DEVICE bool dki_is_finite(T x) {
     return x - x == T(0);
 }
 
+/** Updates inside products change nothing from here on. */
+DKI_DEVICE void dki_hold_products(dki_step_state *state) {
+    state->product_scalars[0] = 0.0f;
+    state->product_scalars[1] = 1.0f;
+}
+
 /** Notes that this tick saw a value that isn't finite, unless an earlier one did. Any number of
  *  threads and kernels of a step may do so at once. */
 DKI_DEVICE void dki_latch(dki_step_state *state) {
     atomicCAS((unsigned long long *)&state->bad_tick, 0ull, (unsigned long long)state->tick);
+    dki_hold_products(state);
 }
 
 /** How many times δ the stored Δ is. */

@@ -5,7 +5,12 @@
 
 #if defined(DKI_SIMT)
 #include "simt/simt.h"
+
+/** Kernels run one after the other. */
+static inline void dki_wait_for_earlier() {}
 #else
+#include "kernels/queue.h"
+
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
@@ -13,12 +18,40 @@
 /** An array in a block's shared memory, of a size known to the compiler. */
 #define DK_SHARED(type, name, count) __shared__ type name[count]
 
-/** kernel<<<grid, block, 0, stream>>>(…); evaluates to the error of the launch, 0 = success; an older
- *  error that nobody asked for isn't taken for it. A kernel whose name has commas stands in
- *  parentheses. */
+/** The first statement of every kernel: what kernels before it on its stream have written is there from
+ *  here on, and what they read may be written. Only a kernel that was launched dependently waits. */
+__device__ __forceinline__ void dki_wait_for_earlier() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    cudaGridDependencySynchronize();
+#endif
+}
+
+/** The error of the launch, 0 = success; an older error that nobody asked for isn't taken for it. The
+ *  kernel doesn't tell the next one to start early: that one comes when its blocks run out, so that
+ *  it takes no room from what still works. */
+template <class... Formal, class... Actual>
+static inline int dki_launch(void (*kernel)(Formal...), dim3 grid, dim3 block, const void *queue,
+                             const Actual &...arguments) {
+    const dki_queue *on = static_cast<const dki_queue *>(queue);
+    cudaLaunchAttribute dependent = {};
+    dependent.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    dependent.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.stream = static_cast<cudaStream_t>(on->stream);
+    config.attrs = &dependent;
+    config.numAttrs = on->dependent ? 1 : 0;
+    (void)cudaGetLastError();
+    const cudaError_t error =
+        cudaLaunchKernelEx(&config, kernel, static_cast<Formal>(arguments)...);
+    (void)cudaGetLastError();
+    return (int)error;
+}
+
+/** kernel<<<grid, block, 0, stream>>>(…). A kernel whose name has commas stands in parentheses. */
 #define DK_LAUNCH(kernel, grid, block, stream, ...)                                                \
-    ((void)cudaGetLastError(),                                                                     \
-     kernel<<<(grid), (block), 0, (cudaStream_t)(stream)>>>(__VA_ARGS__), (int)cudaGetLastError())
+    dki_launch(kernel, grid, block, stream, __VA_ARGS__)
 #endif
 
 #endif

@@ -102,6 +102,7 @@ DKI_DEVICE double elementwise_row(const dki_loss &op, const LossLayout &layout, 
 
 template <dk_activation G, class T>
 __global__ void elementwise_loss_kernel(dki_loss op, LossLayout layout, double *row_loss) {
+    dki_wait_for_earlier();
     DK_SHARED(double, sums, DKI_BLOCK_WARPS);
     const Place place(layout.lanes);
     const float loss_scale = dki_loss_scale(op.state);
@@ -172,6 +173,7 @@ DKI_DEVICE void softmax_targets(float (&s)[N], const dki_loss &op, const LossLay
 
 template <class T, int SHARE>
 __global__ void softmax_loss_kernel(dki_loss op, LossLayout layout, double *row_loss) {
+    dki_wait_for_earlier();
     constexpr int N = dki_lanes<T>::COUNT;
     DK_SHARED(float, floats, DKI_BLOCK_WARPS);
     DK_SHARED(double, doubles, DKI_BLOCK_WARPS);
@@ -222,6 +224,7 @@ __global__ void softmax_loss_kernel(dki_loss op, LossLayout layout, double *row_
 
 __global__ void __launch_bounds__(TOTAL_THREADS)
     loss_total_kernel(dki_step_state *state, const double *row_loss, int64_t rows) {
+    dki_wait_for_earlier();
     DK_SHARED(double, sums, TOTAL_THREADS / DKI_WARP);
     double sum = 0.0;
     for (int64_t row = threadIdx.x; row < rows; row += TOTAL_THREADS) sum += row_loss[row];

@@ -11,6 +11,7 @@ constexpr int NORM_LANES = dki_lanes<float>::COUNT;
 
 /* The product of two floats is exact in double, so fma gives the bits of a product and a sum. */
 __global__ void square_sums_kernel(const float *x, int64_t count, bool packed, double *partial) {
+    dki_wait_for_earlier();
     DK_SHARED(double, shared, DKI_BLOCK_WARPS);
     const int64_t start = (int64_t)blockIdx.x * DKI_NORM_PIECE;
     double sums[NORM_LANES] = {};

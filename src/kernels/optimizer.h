@@ -46,6 +46,18 @@ DKI_FN int dki_optimizer_slots(dk_optimizer kind) {
     }
 }
 
+/** Whether the new weight is α g + β θ with an α and a β of the step alone. */
+DKI_FN bool dki_rule_is_linear(const dki_rule *rule) {
+    return rule->kind == DK_SGD && !(rule->clip_value > 0.0f);
+}
+
+/** Those α and β: −η·grad_scale and 1 − ηλ. θ − η(g + λθ) is the same as (1 − ηλ)θ − ηg, so the kind
+ *  of decay makes no difference. */
+DKI_FN void dki_linear_scalars(const dki_rule *rule, const dki_rate *rate, float scalars[2]) {
+    scalars[0] = -rate->lr * rate->grad_scale;
+    scalars[1] = fmaf(-rate->lr, rule->weight_decay, 1.0f);
+}
+
 /** After one more update: β₁ᵗ and β₂ᵗ by repeated multiplication, and the bias corrections 1 − β₁ᵗ and
  *  √(1 − β₂ᵗ) of its t. */
 DKI_FN void dki_correct_bias(const dki_rule *rule, double *beta1_power, double *beta2_power,

@@ -35,6 +35,7 @@ DKI_DEVICE void report_last(dki_mailbox *mailbox, const dki_step_state *state) {
  * copy of it is read. */
 __global__ void begin_kernel(dki_rule rule, bool decide_follows, dki_mailbox *mailbox,
                              dki_step_state *state) {
+    dki_wait_for_earlier();
     if (state->tick >= 1) report_last(mailbox, state);
     const uint64_t tick = ++state->tick;
     const volatile dki_tick *announced = &mailbox->announced[tick % DKI_RING];
@@ -44,7 +45,10 @@ __global__ void begin_kernel(dki_rule rule, bool decide_follows, dki_mailbox *ma
     state->delta_scale = dki_loss_scale(state);
     state->rate.grad_scale = 1.0f / state->delta_scale;
     state->skip = 0;
-    if (!decide_follows) count_update(state, rule);
+    if (decide_follows) return;
+    count_update(state, rule);
+    dki_linear_scalars(&rule, &state->rate, state->product_scalars);
+    if (state->bad_tick) dki_hold_products(state);
 }
 
 struct Decision {
@@ -84,6 +88,7 @@ DKI_DEVICE void decide(dki_step_state *state, const Decision &decision, double s
 
 __global__ void __launch_bounds__(DECIDE_THREADS)
     decide_kernel(Decision decision, dki_step_state *state, const double *partial, int64_t count) {
+    dki_wait_for_earlier();
     DK_SHARED(double, sums, DECIDE_THREADS / DKI_WARP);
     double sum = 0.0;
     for (int64_t i = threadIdx.x; i < count; i += DECIDE_THREADS) sum += partial[i];

@@ -41,6 +41,7 @@ template <class T> struct plain_source {
 
 template <class T>
 __global__ void __launch_bounds__(DKI_THREADS) column_sums_kernel(const operands<T> op) {
+    dki_wait_for_earlier();
     typedef dki_sum_memory<dki_lanes<T>::COUNT> memory;
     DK_SHARED(memory, shared, 1);
     const plain_source<T> source = {op.x};
@@ -53,6 +54,7 @@ enum { COLUMNS = 8 };
 
 __global__ void __launch_bounds__(DKI_THREADS)
     add_sums_kernel(float *db, const float *partial, int64_t tiles, int64_t cols, bool accumulate) {
+    dki_wait_for_earlier();
     DK_SHARED(dki_sum_memory<1>, shared, 1);
     const int64_t col = (int64_t)blockIdx.x * COLUMNS + threadIdx.x;
     float sum = 0.0f;

@@ -9,6 +9,7 @@ namespace {
 template <class T>
 __global__ void __launch_bounds__(DKI_THREADS)
     unpack_kernel(dki_view<const T> from, int64_t rows, int64_t cols, float *to, bool packed) {
+    dki_wait_for_earlier();
     enum { N = dki_lanes<T>::COUNT };
     const int64_t col = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * N;
     const int64_t first = (int64_t)blockIdx.y * blockDim.y + threadIdx.y;

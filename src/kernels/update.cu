@@ -49,6 +49,7 @@ DKI_DEVICE bool update_some(const dki_update_range &op, const dki_rule &rule, co
  * ends are cut. */
 template <dk_optimizer KIND, class T>
 __global__ void update_kernel(dki_update_range op, bool packed) {
+    dki_wait_for_earlier();
     constexpr int N = UPDATE_LANES;
     if (op.state->bad_tick || op.state->skip) return;
     dki_rule rule = op.rule;

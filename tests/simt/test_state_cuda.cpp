@@ -76,6 +76,24 @@ TEST(BeginKernel, TakesWhatIsAnnouncedAndReportsTheLastTick) {
     }
 }
 
+// Fails where an update inside a product has another rate than its step, or decay of the wrong size;
+// or where a latched step, whose bad values may be anywhere, is still updated.
+TEST(BeginKernel, GivesProductsTheirScalarsUnlessAStepIsLatched) {
+    dki_rule rule = rule_of(DK_SGD);
+    rule.weight_decay = 0.25f;
+    dki_mailbox mailbox{};
+    dki_step_state state = fresh_state();
+    const dki_begin op = {rule, false, &mailbox, &state};
+    for (uint64_t tick = 1; tick <= 8; ++tick) {
+        mailbox.announced[tick % DKI_RING] = {0.5f / static_cast<float>(tick), 1.0f};
+        if (tick == 7) state.bad_tick = 6;
+        ASSERT_EQ(0, dki_cuda_begin(nullptr, &op));
+        const double lr = tick < 7 ? static_cast<double>(0.5f / static_cast<float>(tick)) : 0.0;
+        EXPECT_EQ(static_cast<float>(0.0 - lr), state.product_scalars[0]) << tick;
+        EXPECT_EQ(static_cast<float>(1.0 - lr * 0.25), state.product_scalars[1]) << tick;
+    }
+}
+
 // Fails where begin would report a tick 0, of which the host knows nothing.
 TEST(BeginKernel, ReportsNothingBeforeTheFirstTick) {
     dki_mailbox mailbox{};

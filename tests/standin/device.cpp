@@ -68,6 +68,7 @@ void reset() {
     set_schedule(0);
     set_algorithms(all_algorithms);
     set_times(usual_times);
+    set_dependent_launches(0.01);
     set_contention(0);
 }
 
@@ -147,16 +148,27 @@ void set_contention(double factor) {
 }
 
 /// Codes of launches that were told to fail, far from CUDA's own.
+void set_dependent_launches(double milliseconds, bool work) {
+    const Guard guard(device().lock);
+    device().dependent_ms = milliseconds;
+    device().dependent_works = work;
+}
+
 constexpr int told_to_fail = 100000;
 
 int launch(void *stream, std::function<void()> run) {
     Device &d = device();
     const Guard guard(d.lock);
-    const Work work = {[&d, run] {
+    bool dependent = false;
+    for (const auto &known : d.streams)
+        dependent = dependent || (known.get() == stream && known->dependent);
+    if (dependent && !d.dependent_works) return told_to_fail + DK_E_DEVICE;
+    const Work work = {[&d, run, dependent] {
                            ++d.counts.kernels;
+                           d.counts.dependent_kernels += dependent;
                            run();
                        },
-                       d.other_ms};
+                       dependent ? d.dependent_ms : d.other_ms};
     const dk_status status = d.submit(stream, "a kernel launch", work);
     return status == DK_OK ? 0 : told_to_fail + status;
 }

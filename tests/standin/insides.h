@@ -78,6 +78,8 @@ struct Stream {
     size_t next = 0;
     double clock = 0;
     bool destroyed = false;
+    bool dependent = false; ///< kernels are launched dependently
+    int wrapped = 0;        ///< how often an application's
     std::shared_ptr<Capture> capture;
     bool empty() const { return next == queue.size(); }
     Item &front() { return queue[next]; }
@@ -161,7 +163,8 @@ struct Device {
     // products.cpp
     std::function<int(const dki_product &)> known = all_algorithms;
     std::function<double(const dki_product &, int)> times = usual_times;
-    double other_ms = 0.01;
+    double other_ms = 0.01, dependent_ms = 0.01;
+    bool dependent_works = true;
     double contention = 0;
 };
 

@@ -54,6 +54,7 @@ std::vector<std::string> take_reports();
 struct Counts {
     long kernels = 0, products = 0, copies = 0, zeros = 0, graph_launches = 0, captures = 0;
     long syncs = 0, allocations = 0;
+    long dependent_kernels = 0; ///< of the kernels: launched on a stream with dependent launches
     uint64_t copied_bytes = 0;
     long products_by[4] = {0, 0, 0, 0}; ///< by algorithm, 1 … 3
     double product_flops = 0;           ///< 2·m·n·k
@@ -74,6 +75,10 @@ void set_algorithms(std::function<int(const dki_product &)> known);
 /// second 0.5, the third 2. Everything else takes `other` (0.01 at first).
 void set_times(std::function<double(const dki_product &, int algorithm)> times,
                double other = 0.01);
+
+/// How long a kernel takes that is launched dependently, in ms (0.01 at first), and whether the
+/// launch works at all.
+void set_dependent_launches(double milliseconds, bool work = true);
 
 /// What running side by side costs: a graph in which anything may run beside anything else takes
 /// `factor` times the sum of its parts. 0, at first: only as long as its longest path.

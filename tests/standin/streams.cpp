@@ -134,6 +134,25 @@ dk_status dki_gpu_stream_create(dki_gpu *gpu, dki_stream *stream) {
     return DK_OK;
 }
 
+dk_status dki_gpu_stream_wrap(dki_gpu *, void *handle, dki_stream *stream) {
+    standin::Device &d = device();
+    const Guard guard(d.lock);
+    *stream = nullptr;
+    DKI_TRY(d.enter("dki_gpu_stream_wrap"));
+    standin::Stream *known = d.stream(handle, "dki_gpu_stream_wrap");
+    DKI_REQUIRE(known, DK_E_DEVICE, "dki_gpu_stream_wrap: not a stream (stand-in)");
+    ++known->wrapped;
+    *stream = known;
+    return DK_OK;
+}
+
+void dki_gpu_stream_depend(dki_gpu *, dki_stream handle, bool dependent) {
+    standin::Device &d = device();
+    const Guard guard(d.lock);
+    standin::Stream *stream = d.stream(handle, "dki_gpu_stream_depend");
+    if (stream) stream->dependent = dependent;
+}
+
 /// What is queued still runs, as CUDA has it.
 void dki_gpu_stream_destroy(dki_gpu *, dki_stream handle) {
     if (!handle) return;
@@ -141,6 +160,7 @@ void dki_gpu_stream_destroy(dki_gpu *, dki_stream handle) {
     const Guard guard(d.lock);
     standin::Stream *stream = d.stream(handle, "dki_gpu_stream_destroy");
     if (!stream) return;
+    if (stream->wrapped && stream->wrapped-- > 0) return;
     if (stream->capture) d.report("dki_gpu_stream_destroy: the stream is being captured");
     stream->destroyed = true;
 }

@@ -56,14 +56,23 @@ dk_train_options adam() {
     return options;
 }
 
+/// Plain SGD with its updates inside the products.
+dk_train_options fused_sgd() {
+    dk_train_options options = adam();
+    options.optimizer = DK_SGD;
+    options.lr = 0.1;
+    options.weight_decay = 0.01;
+    options.fuse_update = true;
+    return options;
+}
+
 /// All weights after an epoch, and the loss.
-std::vector<float> trained(dk_precision precision, double clip_norm, bool deterministic) {
+std::vector<float> trained(dk_precision precision, const dk_train_options &options,
+                           bool deterministic) {
     const support::Context context = cuda(precision, deterministic);
     const support::Arrays arrays = rows();
     const support::Dataset data = arrays.open(context.get());
     const support::Net net = support::net(context.get(), description());
-    dk_train_options options = adam();
-    options.clip_norm = clip_norm;
     const support::Trainer trainer = support::trainer(net.get(), options);
     dk_fit_options fit = DK_FIT_OPTIONS_INIT;
     fit.epochs = 1;
@@ -81,14 +90,16 @@ std::vector<float> trained(dk_precision precision, double clip_norm, bool determ
 
 TEST_F(Test, TrainingGivesTheSameBitsUnderEverySchedule) {
     for (dk_precision precision : precisions)
-        for (double clip_norm : {0.0, 0.5}) {
-            SCOPED_TRACE(testing::Message() << dk_precision_name(precision) << " " << clip_norm);
+        for (int variant = 0; variant < 3; ++variant) {
+            SCOPED_TRACE(testing::Message() << dk_precision_name(precision) << " " << variant);
+            dk_train_options options = variant < 2 ? adam() : fused_sgd();
+            if (variant == 1) options.clip_norm = 0.5;
             for (bool deterministic : {true, false}) {
                 if (!deterministic && precision != DK_FP32) continue; // nothing new, much to time
                 std::vector<float> first;
                 for (uint64_t seed = 0; seed < schedules; ++seed) {
                     set_schedule(seed);
-                    const std::vector<float> weights = trained(precision, clip_norm, deterministic);
+                    const std::vector<float> weights = trained(precision, options, deterministic);
                     if (HasFailure()) return;
                     for (float w : weights) ASSERT_TRUE(std::isfinite(w));
                     if (seed == 0) first = weights;
@@ -113,22 +124,100 @@ TEST_F(Test, TheCheckPasses) {
 }
 
 TEST_F(Test, AlgorithmsAreChosenByTimeUnlessItIsToBeDeterministic) {
-    trained(DK_FP32, 0, true);
+    trained(DK_FP32, adam(), true);
     EXPECT_GT(counts().products_by[1], 0);
     EXPECT_EQ(counts().products_by[2] + counts().products_by[3], 0);
     reset_counts();
-    trained(DK_FP32, 0, false);
+    trained(DK_FP32, adam(), false);
     const Counts timed = counts(); // each once or more to time it, the second to train
     EXPECT_GT(timed.products_by[2], timed.products_by[1]);
     EXPECT_GT(timed.products_by[2], timed.products_by[3]);
     EXPECT_GT(timed.products_by[3], 0);
 }
 
+// How many products of a step have the update in them: of 4 layers all in low precision, all but the
+// lowest in fp32, those that gain by it where that is timed; none in fp16, or by another rule.
+TEST_F(Test, UpdatesAreInTheProductsThatGainByIt) {
+    long scaled = 0;
+    double time_of_scaled = 0;
+    set_times([&](const dki_product &product, int) {
+        scaled += product.accumulate == DKI_SCALE;
+        return product.accumulate == DKI_SCALE ? time_of_scaled : 1.0;
+    });
+    const auto in_a_step = [&](dk_precision precision, bool deterministic, double time,
+                               const dk_train_options &options) {
+        time_of_scaled = time;
+        const support::Context context = cuda(precision, deterministic);
+        const support::Net net = support::net(context.get(), description());
+        const support::Trainer trainer = support::trainer(net.get(), options);
+        const support::Arrays arrays = rows();
+        dk_batch batch = DK_BATCH_INIT;
+        batch.rows = 16;
+        batch.x = arrays.x.data();
+        batch.labels = arrays.labels.data();
+        double loss = 0;
+        scaled = 0;
+        EXPECT_EQ(dk_trainer_step(trainer.get(), &batch, &loss), DK_OK) << dk_error_text();
+        return scaled;
+    };
+    dk_train_options fused = fused_sgd();
+    fused.total_steps = 10;
+    dk_train_options unfused = fused, momentum = fused, clamped = fused;
+    unfused.fuse_update = false;
+    momentum.optimizer = DK_MOMENTUM;
+    clamped.clip_value = 1;
+    for (dk_precision precision : {DK_FP32, DK_TF32, DK_BF16}) {
+        const long all = precision == DK_BF16 ? 4 : 3;
+        EXPECT_EQ(in_a_step(precision, true, 9, fused), all) << "untimed";
+        EXPECT_EQ(in_a_step(precision, false, 1, fused), all);
+        EXPECT_EQ(in_a_step(precision, false, 2, fused), 0) << "slower than both";
+        EXPECT_EQ(in_a_step(precision, true, 1, unfused), 0);
+        EXPECT_EQ(in_a_step(precision, true, 1, momentum), 0);
+        EXPECT_EQ(in_a_step(precision, true, 1, clamped), 0);
+    }
+    EXPECT_EQ(in_a_step(DK_FP16, true, 1, fused), 0) << "loss scaling decides first";
+}
+
+// A library without such a product: the update stays behind the gradient.
+TEST_F(Test, WhereTheLibraryHasNoSuchProductNothingIsFused) {
+    const std::vector<float> separate = [&] {
+        dk_train_options options = fused_sgd();
+        options.fuse_update = false;
+        return trained(DK_FP32, options, true);
+    }();
+    set_algorithms(
+        [](const dki_product &product) { return product.accumulate == DKI_SCALE ? 0 : 3; });
+    EXPECT_EQ(trained(DK_FP32, fused_sgd(), true), separate) << "to the bit";
+    EXPECT_EQ(trained(DK_FP32, fused_sgd(), false).size(), separate.size());
+}
+
+// Dependent launches where they are faster by more than measurements differ, only there, never where
+// nothing is to be timed; and not where they fail. The bits are the same.
+TEST_F(Test, LaunchesAreDependentWhereThatPays) {
+    const auto dependent_kernels = [](double time, bool work, bool deterministic) {
+        set_dependent_launches(time, work);
+        const std::vector<float> weights = trained(DK_FP32, adam(), deterministic);
+        const Counts all = counts();
+        reset_counts();
+        return std::make_pair(all.dependent_kernels, weights);
+    };
+    const auto plain = dependent_kernels(0.01, true, false),
+               faster = dependent_kernels(0.005, true, false);
+    EXPECT_EQ(plain.second, faster.second);
+    EXPECT_GT(plain.first, 0) << "tried";
+    EXPECT_GT(faster.first, 2 * plain.first) << "and kept";
+    EXPECT_EQ(dependent_kernels(0.0099, true, false).first, plain.first) << "by 1 % only";
+    const auto broken = dependent_kernels(0.001, false, false);
+    EXPECT_EQ(broken.first, 0);
+    EXPECT_EQ(broken.second, plain.second);
+    EXPECT_EQ(dependent_kernels(0.001, true, true).first, 0) << "deterministic";
+}
+
 // --- failures ----------------------------------------------------------------------------------
 
 /// Opens a GPU, trains an epoch of 70 rows and evaluates. `loss` and `made`: the loss, and the calls
 /// until then.
-dk_status work(double *loss, long *made) {
+dk_status work(const dk_train_options &train, double *loss, long *made) {
     dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
     options.device = "cuda";
     options.deterministic = true;
@@ -140,7 +229,6 @@ dk_status work(double *loss, long *made) {
     dk_net *net = nullptr;
     DKI_TRY(dk_net_create(&net, context, description().get()));
     const support::Net owned_net(net);
-    dk_train_options train = adam();
     dk_trainer *trainer = nullptr;
     DKI_TRY(dk_trainer_create(&trainer, net, &train));
     const support::Trainer owned_trainer(trainer);
@@ -156,19 +244,19 @@ dk_status work(double *loss, long *made) {
 
 /// Every call that `work` makes fails once, and `work` says so; but for the waits before memory is
 /// given back, which nobody can be told of: then the result is the right one.
-void fail_each(dk_status status) {
+void fail_each(dk_status status, const dk_train_options &train) {
     double right = 0;
     long total = 0;
     const std::set<std::string> waits = {"dki_gpu_event_record", "dki_gpu_event_sync",
                                          "dki_gpu_stream_sync"};
     fail_at(0, DK_OK);
-    ASSERT_EQ(work(&right, &total), DK_OK) << dk_error_text();
+    ASSERT_EQ(work(train, &right, &total), DK_OK) << dk_error_text();
     for (long n = 1; n <= total; ++n) {
         SCOPED_TRACE(testing::Message() << "call " << n << " of " << total);
         double loss = 0;
         long unused = 0;
         fail_at(n, status);
-        const dk_status got = work(&loss, &unused);
+        const dk_status got = work(train, &loss, &unused);
         ASSERT_EQ(got, got == DK_OK ? DK_OK : status) << dk_error_text();
         ASSERT_EQ(loss, got == DK_OK ? right : 0);
         if (got == DK_OK) {
@@ -182,18 +270,19 @@ void fail_each(dk_status status) {
 }
 
 TEST_F(Test, AnyCallMayRunOutOfMemory) {
-    fail_each(DK_E_MEMORY);
+    fail_each(DK_E_MEMORY, adam());
+    fail_each(DK_E_MEMORY, fused_sgd());
 }
 
 TEST_F(Test, TheDeviceMayBeLostAtAnyCall) {
-    fail_each(DK_E_DEVICE_LOST);
+    fail_each(DK_E_DEVICE_LOST, adam());
 }
 
 TEST_F(Test, AMissingDriverIsReported) {
     set_open_failure("no driver");
     double loss = 0;
     long unused = 0;
-    EXPECT_EQ(work(&loss, &unused), DK_E_DEVICE);
+    EXPECT_EQ(work(adam(), &loss, &unused), DK_E_DEVICE);
     EXPECT_NE(std::string(dk_error_text()).find("no driver"), std::string::npos) << dk_error_text();
 }
 

@@ -53,6 +53,8 @@ TEST_F(SpoiltTest, WrongDescriptionsAreReported) {
         {"D's type", [](dki_product &p) { p.type_d = DKI_ELEMENT_F16; }},
         {"tf32", [](dki_product &p) { p.type = p.type_d = DKI_ELEMENT_F16, p.tf32 = 1; }},
         {"alignment", [](dki_product &p) { p.alignment = 24; }},
+        {"accumulate", [](dki_product &p) { p.accumulate = DKI_SCALE + 1; }},
+        {"scalars doesn't lie", [](dki_product &p) { p.accumulate = DKI_SCALE; }},
         {"not an algorithm", [](dki_product &p) { p.workspace = 128; }},
     };
     for (const auto &entry : wrong) {

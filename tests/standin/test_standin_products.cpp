@@ -94,16 +94,21 @@ bool makes_gradient(int32_t epilogue) {
     return epilogue == DKI_EPILOGUE_DRELU_BGRAD || epilogue == DKI_EPILOGUE_BGRADB;
 }
 
+constexpr float alpha_beta[] = {2, -0.5f};
+
 /// What the case should give: into d, bias and mask.
 void expect_product(const Case &c, const Matrix &a, const Matrix &b, Matrix &d, Matrix &bias,
                     Bytes &mask, size_t k) {
     for (size_t i = 0; i < d.rows; ++i) {
         float sum = 0;
         for (size_t j = 0; j < d.cols; ++j) {
-            float value = c.accumulate ? d.at(i, j) : 0;
+            float value = 0;
             for (size_t p = 0; p < k; ++p)
                 value +=
                     (c.trans_a ? a.at(p, i) : a.at(i, p)) * (c.trans_b ? b.at(j, p) : b.at(p, j));
+            if (c.accumulate == DKI_SCALE) value = alpha_beta[0] * value;
+            if (c.accumulate != DKI_OVERWRITE)
+                value += (c.accumulate == DKI_SCALE ? alpha_beta[1] : 1) * d.at(i, j);
             if (takes_bias(c.epilogue)) value += bias.at(i, 0);
             unsigned char &bits = mask[j * 16 + i / 8]; // a column of 128 bits
             const auto bit = static_cast<unsigned char>(1u << i % 8);
@@ -133,7 +138,8 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
     if (c.epilogue == DKI_EPILOGUE_DRELU || c.epilogue == DKI_EPILOGUE_DRELU_BGRAD)
         for (unsigned char &byte : mask) byte = static_cast<unsigned char>(random());
     for (Matrix *matrix : {&a, &b, &d, &bias}) put(*matrix);
-    void *aux = device(mask.size()), *workspace = device(1024);
+    void *aux = device(mask.size()), *workspace = device(1024), *scalars = device(8);
+    poke(scalars, alpha_beta, sizeof alpha_beta);
     poke(aux, mask.data(), mask.size());
     dki_product product;
     memset(&product, 0, sizeof product);
@@ -152,7 +158,8 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
                                    with_bias ? bias.device : nullptr,
                                    takes_mask(c.epilogue) ? aux : nullptr,
                                    workspace,
-                                   nullptr};
+                                   c.accumulate == DKI_SCALE ? static_cast<float *>(scalars)
+                                                             : nullptr};
     const dki_algorithm chosen = algorithm(product, c.algorithm);
     EXPECT_TRUE(dki_gpu_algorithm_valid(gpu, &product, &chosen));
     ASSERT_EQ(dki_gpu_multiply(gpu, one, &product, &chosen, &operands), DK_OK) << dk_error_text();
@@ -165,7 +172,7 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
     EXPECT_EQ(got, d.host) << "with the padding, which nobody writes";
     EXPECT_EQ(got_bias, bias.host);
     EXPECT_EQ(got_mask, mask) << "bits past the end of a column are 1";
-    free_all({a.device, b.device, d.device, bias.device, aux, workspace});
+    free_all({a.device, b.device, d.device, bias.device, aux, workspace, scalars});
 }
 
 // Those whose results are integers; GELU's have a test of their own.
@@ -181,7 +188,7 @@ TEST_F(ProductTest, EveryEpilogueTypeTranspositionAndAlgorithm) {
                                 {DKI_ELEMENT_BF16, DKI_ELEMENT_F32},
                                 {DKI_ELEMENT_F16, DKI_ELEMENT_F32}};
     for (const auto &type : types)
-        for (int32_t kind = 0; kind < 8; ++kind)
+        for (int32_t kind = 0; kind < 12; ++kind)
             for (int32_t epilogue : epilogues)
                 for (int id = 1; id <= algorithms; ++id) {
                     if (epilogue == DKI_EPILOGUE_BGRADB && !(kind >> 1 & 1)) continue;
@@ -192,8 +199,8 @@ TEST_F(ProductTest, EveryEpilogueTypeTranspositionAndAlgorithm) {
                           random);
                     if (HasFailure()) return;
                 }
-    EXPECT_EQ(counts().products, 5 * (8 * 6 + 4) * 3); // BGRADB: where B is transposed
-    EXPECT_EQ(counts().products_by[3], 5 * (8 * 6 + 4));
+    EXPECT_EQ(counts().products, 5 * (12 * 6 + 6) * 3); // BGRADB: where B is transposed
+    EXPECT_EQ(counts().products_by[3], 5 * (12 * 6 + 6));
 }
 
 /// D [n × 1] = A [n × k] B [k × 1] without padding, of fp32 values, by one algorithm.

@@ -120,6 +120,8 @@ typedef struct dki_step_state {
     uint32_t skip;   /* this tick's update does nothing: its scaled gradients overflowed */
     uint32_t good_ticks; /* in a row since loss_scale last changed */
     uint32_t unused;
+    float product_scalars[2]; /* α, β of an update inside a product, W ← α Δᵀ A + β W; (0, 1) once a
+                                 step is latched. Unused where a backend has no such product */
 } dki_step_state;
 
 /** Dynamic loss scaling, as PyTorch's GradScaler: halved where gradients overflow, doubled after so
@@ -141,6 +143,8 @@ typedef struct dki_plan_request {
     bool keep_all;  /* every z, a, δ must be readable */
     bool choose;    /* a session follows: choose algorithms now, by timing where that is allowed;
                     otherwise only the sizes are asked for, and they are the same */
+    const dki_rule *fuse_rule; /* updates by this rule may go along with linear_backward_params;
+                                  NULL = they may not */
 } dki_plan_request;
 
 /** Whether z⁽ᵏ⁾ needs storage of its own: to be read, or for g′, unless that is exact from a, whatever
@@ -155,6 +159,8 @@ typedef struct dki_plan {
     bool *keep_z;      /* z⁽ᵏ⁾ needs storage of its own (otherwise forward gets Z absent) */
     size_t *aux_bytes; /* what forward leaves for g′ of layer k beside Z and A; mostly 0 */
     size_t workspace_bytes; /* for one lane; the caller gives each operation its lane's */
+    bool fuse_update; /* linear_backward_params wants the update, and otherwise never gets it: this
+                         backend may gain by that. Never without fuse_rule */
     bool
         one_lane; /* the main lane alone is faster than both; only known where `choose` was asked */
 } dki_plan;
@@ -188,7 +194,7 @@ typedef struct dki_linear_backward_data {
     void *workspace;
 } dki_linear_backward_data;
 
-/** dW_k = Δ_kᵀ A_{k−1}. */
+/** dW_k = Δ_kᵀ A_{k−1}; with an update, W_k ← rule(W_k, dW_k) in the same breath. */
 typedef struct dki_linear_backward_params {
     dki_matrix delta;      /* [B, n_k] */
     dki_matrix a_in;       /* [B, n_{k−1}] */
@@ -197,6 +203,14 @@ typedef struct dki_linear_backward_params {
     dki_step_state *state; /* latches bad_tick where dW isn't finite, unless update and decide do on
                               this backend; NULL = nobody asks */
     void *workspace;
+    const struct dki_update_range *update; /* of W_k's range, whose gradient is dw; NULL = dW alone.
+                                              dw is scratch then. Nobody reads W_k or its working
+                                              copy any more. A gradient or a new W_k that isn't
+                                              finite is latched now, or shows in what is next
+                                              computed from W_k, whichever element it spoils */
+    bool
+        lowest; /* with an update: no data gradient reads W_k, so that what isn't finite in it might
+                    not show in the next step: ReLU makes 0 of NaN */
 } dki_linear_backward_params;
 
 /** X = (features[row] − shift)·scale, Y likewise, and the labels and weights of the same rows;

@@ -195,6 +195,7 @@ static dk_status open_check(dki_check *c, dk_context *context, const dk_net_desc
     dk_train_options kept;
     DKI_TRY(dki_train_options_resolve(options, &kept));
     kept.keep = DK_KEEP_ALL;
+    kept.fuse_update = false; /* dW is compared */
     if (kept.total_steps == 0) kept.schedule = DK_SCHEDULE_CONSTANT;
     DKI_TRY(dk_net_create(&c->net, context, desc));
     DKI_TRY(dk_trainer_create(&c->trainer, c->net, &kept));

@@ -48,6 +48,17 @@ static dk_status check_schedule(const dk_train_options *o) {
     return in_range("period", (double)o->period, 0.0, 1e15, false);
 }
 
+/* What contradicts it; where a device can't do it, it does without. */
+static dk_status check_fuse_update(const dk_train_options *o) {
+    DKI_REQUIRE(!o->fuse_update || o->keep != DK_KEEP_ALL, DK_E_ARGUMENT,
+                "fuse_update doesn't keep the gradients that DK_KEEP_ALL is for: drop one of them");
+    DKI_REQUIRE(!o->fuse_update || !(o->clip_norm > 0.0), DK_E_ARGUMENT,
+                "fuse_update with clip_norm = %g, which needs the norm of all gradients before the "
+                "first update: drop one of them (clip_value needs no norm)",
+                o->clip_norm);
+    return DK_OK;
+}
+
 dk_status dki_train_options_resolve(const dk_train_options *options, dk_train_options *resolved) {
     static const dk_train_options defaults = DK_TRAIN_OPTIONS_INIT;
     if (!options) options = &defaults;
@@ -69,6 +80,7 @@ dk_status dki_train_options_resolve(const dk_train_options *options, dk_train_op
     DKI_TRY(check_schedule(&o));
     DKI_REQUIRE(o.keep == DK_KEEP_NEEDED || o.keep == DK_KEEP_ALL, DK_E_ARGUMENT,
                 "unknown value of keep: %d", (int)o.keep);
+    DKI_TRY(check_fuse_update(&o));
     *resolved = o;
     return DK_OK;
 }

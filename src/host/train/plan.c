@@ -14,6 +14,7 @@ dk_status dk_plan(dk_context *context, const dk_net_desc *desc, const dk_train_o
     DKI_TRY(dki_new(&context->allocator, &places, desc->layer_count, "the layout"));
     dk_status status = dki_layout_make(&layout, places, desc->inputs, desc->layers,
                                        desc->layer_count, context->backend);
+    dki_rule rule = dki_train_rule(&o);
     dki_session_shape shape = {.layers = desc->layers,
                                .layer_count = desc->layer_count,
                                .inputs = desc->inputs,
@@ -21,7 +22,8 @@ dk_status dk_plan(dk_context *context, const dk_net_desc *desc, const dk_train_o
                                .max_batch = o.batch,
                                .slots = dki_optimizer_slots(o.optimizer),
                                .gradients = true,
-                               .keep_all = o.keep == DK_KEEP_ALL};
+                               .keep_all = o.keep == DK_KEEP_ALL,
+                               .fuse_rule = o.fuse_update ? &rule : NULL};
     if (!status) status = dki_session_measure(context, &shape, &bytes);
     if (!status) status = dk_context_describe(context, &info);
     double products = 0.0;

@@ -56,8 +56,8 @@ static void take_activations(walker *walk, const blueprint *print, dki_tensors *
     }
 }
 
-/* δ of every layer; or two buffers in turn, since δ⁽ᵏ⁾ is done with once layer k − 1 has its own.
- */
+/* δ of every layer; or a few buffers in turn: two, since δ⁽ᵏ⁾ is done with once layer k − 1 has its
+ * own; three where dW⁽ᵏ⁾ comes one layer later (dki_step_backward). */
 static void take_deltas(walker *walk, const blueprint *print, dki_tensors *tensors) {
     const dki_session_shape *shape = print->shape;
     size_t last = shape->layer_count;
@@ -67,17 +67,18 @@ static void take_deltas(walker *walk, const blueprint *print, dki_tensors *tenso
         for (size_t k = 0; k <= last; ++k) tensors->delta[k] = take_matrix(walk, print, k);
         return;
     }
-    void *buffers[2] = {NULL, NULL};
-    for (size_t turn = 0; turn < 2; ++turn) {
+    void *buffers[3] = {NULL, NULL, NULL};
+    const size_t turns = print->plan.fuse_update ? 3 : 2;
+    for (size_t turn = 0; turn < turns; ++turn) {
         size_t widest = 0;
         for (size_t k = 1; k <= last; ++k)
-            if (k % 2 == turn && (!widest || width_of(shape, k) > width_of(shape, widest)))
+            if (k % turns == turn && (!widest || width_of(shape, k) > width_of(shape, widest)))
                 widest = k;
         if (widest) buffers[turn] = take_matrix(walk, print, widest).data;
     }
     for (size_t k = 1; k <= last; ++k) {
         int64_t width = width_of(shape, k);
-        tensors->delta[k] = (dki_matrix){buffers[k % 2], shape->max_batch, width,
+        tensors->delta[k] = (dki_matrix){buffers[k % turns], shape->max_batch, width,
                                          dki_leading(print->backend, width)};
     }
 }
@@ -142,7 +143,8 @@ static dk_status ask_backend(dk_context *context, blueprint *print, bool choose)
                                 .max_batch = shape->max_batch,
                                 .gradients = shape->gradients,
                                 .keep_all = shape->keep_all,
-                                .choose = choose};
+                                .choose = choose,
+                                .fuse_rule = shape->fuse_rule};
     dk_status status = context->backend->ops->prepare(context->backend, &request, &print->plan);
     dki_release(&context->allocator, layers);
     return status;
@@ -224,6 +226,7 @@ static dk_status bind(dk_session *session) {
     blueprint print = blueprint_of(context, session);
     dki_session_bytes bytes;
     DKI_TRY(ask_backend(context, &print, true));
+    session->fuse_update = print.plan.fuse_update;
     session->one_lane = print.plan.one_lane;
     DKI_TRY(walk_session(&print, NULL, &session->tensors, &bytes));
     dki_log_line(&context->log, DK_LOG_INFO,
@@ -239,7 +242,7 @@ static dk_status bind(dk_session *session) {
 }
 
 dk_status dki_session_open(dk_session **session, const dk_net *net, int64_t max_batch,
-                           bool gradients, bool keep_all, int slots) {
+                           bool gradients, bool keep_all, int slots, const dki_rule *fuse_rule) {
     *session = NULL;
     dk_context *context = net->context;
     DKI_REQUIRE(max_batch >= 1 && max_batch <= 1 << 24, DK_E_ARGUMENT,
@@ -255,7 +258,8 @@ dk_status dki_session_open(dk_session **session, const dk_net *net, int64_t max_
                                       .max_batch = max_batch,
                                       .slots = slots,
                                       .gradients = gradients,
-                                      .keep_all = keep_all};
+                                      .keep_all = keep_all,
+                                      .fuse_rule = fuse_rule};
     dk_status status = allocate_host(context, made);
     if (!status) status = bind(made);
     if (status) {

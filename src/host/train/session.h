@@ -11,9 +11,10 @@ typedef struct dki_session_shape {
     int64_t inputs;
     const dki_layout *layout;
     int64_t max_batch;
-    int slots;      /* parameter-shaped regions for an optimizer: 0, 1 or 2 */
-    bool gradients; /* δ and gradients too */
-    bool keep_all;  /* everything readable; otherwise what the step needs */
+    int slots;                 /* parameter-shaped regions for an optimizer: 0, 1 or 2 */
+    bool gradients;            /* δ and gradients too */
+    bool keep_all;             /* everything readable; otherwise what the step needs */
+    const dki_rule *fuse_rule; /* updates by this rule may go along with their gradients, or NULL */
 } dki_session_shape;
 
 /** Device addresses of a session's tensors; index k is layer k. */
@@ -52,6 +53,8 @@ struct dk_session {
     bool fused;           /* a trainer's: only what is needed is kept */
     bool input_elsewhere; /* a[0] of the last batch lay in the caller's memory */
     bool dropout;
+    bool
+        fuse_update; /* updates of weights go along with their gradients, as the backend wants it */
     bool one_lane; /* parameters' gradients and updates on the main lane, as the backend wants it */
 };
 
@@ -59,10 +62,11 @@ struct dk_session {
 dk_status dki_session_measure(dk_context *context, const dki_session_shape *shape,
                               dki_session_bytes *bytes);
 
-/** As dk_session_create, with the choice of what is kept, and slots for an optimizer. DK_E_MEMORY
- *  says what is needed, what is free, and what would fit. */
+/** As dk_session_create, with the choice of what is kept, slots for an optimizer, and the rule that
+ *  updates may be fused by (NULL, or it lives as long as the session). DK_E_MEMORY says what is
+ *  needed, what is free, and what would fit. */
 dk_status dki_session_open(dk_session **session, const dk_net *net, int64_t max_batch,
-                           bool gradients, bool keep_all, int slots);
+                           bool gradients, bool keep_all, int slots, const dki_rule *fuse_rule);
 
 /** Whether a caller may run so many rows: not in a trainer's session (DK_E_STATE), which carries its
  *  step state, and at most max_batch (DK_E_SHAPE). */

@@ -8,7 +8,7 @@ dk_status dk_session_create(dk_session **session, const dk_net *net, int64_t max
     *session = NULL;
     DKI_REQUIRE(kind == DK_SESSION_INFERENCE || kind == DK_SESSION_GRADIENTS, DK_E_ARGUMENT,
                 "unknown session kind %d", (int)kind);
-    return dki_session_open(session, net, max_batch, kind == DK_SESSION_GRADIENTS, true, 0);
+    return dki_session_open(session, net, max_batch, kind == DK_SESSION_GRADIENTS, true, 0, NULL);
 }
 
 static dk_status require_rows(const dk_session *session, int64_t rows) {
@@ -131,6 +131,9 @@ static dk_status find_gradient(const dk_session *session, dk_tensor tensor, size
     float *gradients = session->tensors.gradients;
     DKI_REQUIRE(!session->net->layers[k - 1].frozen, DK_E_NOT_KEPT,
                 "layer %zu is frozen: it has no gradients", k);
+    DKI_REQUIRE(tensor == DK_BIAS_GRAD || !session->fuse_update, DK_E_NOT_KEPT,
+                "%s of layer %zu wasn't kept: fuse_update puts it straight into the weights",
+                dk_tensor_name(tensor), k);
     *found = tensor == DK_WEIGHT_GRAD
                  ? (dki_matrix){gradients + place->w, place->width, place->inputs, place->w_ld}
                  : (dki_matrix){gradients + place->b, 1, place->width, place->width};

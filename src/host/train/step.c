@@ -133,19 +133,6 @@ static dk_status data_gradient(dk_session *session, size_t k, const dki_pass *pa
     return ops_of(session)->linear_backward_data(backend_of(session), DKI_LANE_MAIN, &backward);
 }
 
-/* (3) */
-static dk_status parameter_gradient(dk_session *session, size_t k, const dki_pass *pass) {
-    const dki_tensors *t = &session->tensors;
-    const dki_lane lane = params_lane(session);
-    dki_linear_backward_params backward = {.delta = dki_rows(t->delta[k], pass->rows),
-                                           .a_in = dki_rows(t->a[k - 1], pass->rows),
-                                           .dw = weight_gradient(session, k),
-                                           .accumulate = pass->accumulate,
-                                           .state = pass->check ? t->state : NULL,
-                                           .workspace = t->workspace[lane]};
-    return ops_of(session)->linear_backward_params(backend_of(session), lane, &backward);
-}
-
 /* Below the lowest layer that learns no δ is needed, unless somebody wants to read it. */
 static size_t lowest_layer(const dk_session *session) {
     size_t k = 1;
@@ -154,55 +141,103 @@ static size_t lowest_layer(const dk_session *session) {
     return k;
 }
 
-/* θ ← rule(θ, g) over a range. */
+/* (3); with `update`, θ ← rule(θ, g) of W⁽ᵏ⁾, too. Frozen layers have neither. */
+static dk_status parameter_gradient(dk_session *session, dki_lane lane, size_t k,
+                                    const dki_pass *pass, const dki_update_range *update) {
+    const dki_tensors *t = &session->tensors;
+    if (session->net->layers[k - 1].frozen) return DK_OK;
+    dki_linear_backward_params backward = {.delta = dki_rows(t->delta[k], pass->rows),
+                                           .a_in = dki_rows(t->a[k - 1], pass->rows),
+                                           .dw = weight_gradient(session, k),
+                                           .accumulate = pass->accumulate,
+                                           .state = pass->check ? t->state : NULL,
+                                           .workspace = t->workspace[lane],
+                                           .update = update,
+                                           .lowest = k == lowest_layer(session)};
+    return ops_of(session)->linear_backward_params(backend_of(session), lane, &backward);
+}
+
+/* θ ← rule(θ, g) over a range, as an operation. */
+static dki_update_range update_of(const dk_session *session, const dki_optimization *optimization,
+                                  dki_range range, bool decays) {
+    return (dki_update_range){.parameters = session->net->parameters,
+                              .gradients = session->tensors.gradients,
+                              .slot1 = session->tensors.slots[0],
+                              .slot2 = session->tensors.slots[1],
+                              .working = session->net->working,
+                              .range = range,
+                              .rule = optimization->rule,
+                              .decay = decays ? optimization->rule.weight_decay : 0.0f,
+                              .state = session->tensors.state};
+}
+
 static dk_status update_range(dk_session *session, dki_lane lane,
                               const dki_optimization *optimization, dki_range range, bool decays) {
-    dki_update_range update = {.parameters = session->net->parameters,
-                               .gradients = session->tensors.gradients,
-                               .slot1 = session->tensors.slots[0],
-                               .slot2 = session->tensors.slots[1],
-                               .working = session->net->working,
-                               .range = range,
-                               .rule = optimization->rule,
-                               .decay = decays ? optimization->rule.weight_decay : 0.0f,
-                               .state = session->tensors.state};
+    const dki_update_range update = update_of(session, optimization, range, decays);
     return ops_of(session)->update(backend_of(session), lane, &update);
 }
 
-/* Whether weights are updated as soon as their gradients are there. */
+/* W⁽ᵏ⁾ in a parameter-shaped region, with the padding behind it. */
+static dki_range weight_range(const dk_session *session, size_t k) {
+    const dki_layout *layout = &session->net->layout;
+    int64_t first = layout->places[k - 1].w;
+    int64_t end = k < layout->layer_count ? layout->places[k].w : layout->weights_end;
+    return (dki_range){first, end - first};
+}
+
+/* Whether weights are updated behind each layer's gradient. */
 static bool updates_early(const dk_session *session, const dki_optimization *optimization) {
     return backend_of(session)->early_updates && !dki_step_decides(session, optimization);
+}
+
+/* (3) and the update of W⁽ᵏ⁾ as one operation. */
+static dk_status fused_update(dk_session *session, dki_lane lane, size_t k, const dki_pass *pass) {
+    const dki_update_range update =
+        update_of(session, pass->update, weight_range(session, k), true);
+    return parameter_gradient(session, lane, k, pass, &update);
 }
 
 /* The update of W⁽ᵏ⁾ behind its gradient. */
 static dk_status early_update(dk_session *session, size_t k, const dki_pass *pass) {
     if (!pass->update || !updates_early(session, pass->update)) return DK_OK;
     if (session->net->layers[k - 1].frozen) return DK_OK;
-    const dki_layout *layout = &session->net->layout;
-    int64_t first = layout->places[k - 1].w;
-    int64_t end = k < layout->layer_count ? layout->places[k].w : layout->weights_end;
-    return update_range(session, params_lane(session), pass->update,
-                        (dki_range){first, end - first}, true);
+    return update_range(session, params_lane(session), pass->update, weight_range(session, k),
+                        true);
 }
 
-/* Layer k's two products run side by side (unless the backend found one lane faster): the data
- * gradient on the main lane, the parameters' on the other, and behind it (where updates are early) the update of W⁽ᵏ⁺¹⁾. The order() calls are the
- * only dependencies: Δ_k must be there before dW_k, and dX_{k+1} must have read W⁽ᵏ⁺¹⁾ before its
- * update; and Δ_{k−1} may lie where Δ_{k+1} lay, so dW_{k+1} must be done with that. */
+/* What the other lane does beside data gradient k: dW_k and, where updates are early, the update of
+ * W⁽ᵏ⁺¹⁾; fused, dW_{k+1} and that update in one. */
+static dk_status beside_data_gradient(dk_session *session, size_t k, const dki_pass *pass,
+                                      bool fused) {
+    const bool above = k < session->shape.layer_count;
+    const dki_lane lane = params_lane(session);
+    if (fused) return above ? fused_update(session, lane, k + 1, pass) : DK_OK;
+    if (above) DKI_TRY(early_update(session, k + 1, pass));
+    return parameter_gradient(session, lane, k, pass, NULL);
+}
+
+/* Layer k's two products run side by side, unless the backend found one lane faster: the data gradient
+ * on the main lane, the parameters' on the other, and behind it (where updates are early) the update
+ * of W⁽ᵏ⁺¹⁾. The order() calls are the only dependencies: Δ_k must be there before dW_k, and dX_{k+1}
+ * must have read W⁽ᵏ⁺¹⁾ before its update; and Δ_{k−1} may lie where Δ_{k+1} lay, so dW_{k+1} must be
+ * done with that. A fused update makes dW_{k+1} one layer later, when dX_{k+1} has read W⁽ᵏ⁺¹⁾; so
+ * Δ_{k−1} may lie where Δ_{k+2} lay, and dW of the lowest layer, which nothing reads Δ or W after,
+ * runs beside that of the one above. On one lane that is the order in which they are queued. */
 dk_status dki_step_backward(dk_session *session, const dki_pass *pass) {
     const dki_backend_ops *ops = ops_of(session);
     dki_backend *backend = backend_of(session);
     const dki_lane params = params_lane(session);
     size_t lowest = lowest_layer(session), last = session->shape.layer_count;
+    const bool fused = pass->update && session->fuse_update;
     DKI_TRY(last_layer(session, pass, true));
     for (size_t k = last; k >= lowest; --k) {
         DKI_TRY(ops->order(backend, DKI_LANE_MAIN, params));
         DKI_TRY(ops->order(backend, params, DKI_LANE_MAIN));
-        if (k < last) DKI_TRY(early_update(session, k + 1, pass));
-        if (!session->net->layers[k - 1].frozen) DKI_TRY(parameter_gradient(session, k, pass));
+        DKI_TRY(beside_data_gradient(session, k, pass, fused));
         if (k > lowest) DKI_TRY(data_gradient(session, k, pass));
     }
-    DKI_TRY(early_update(session, lowest, pass));
+    DKI_TRY(fused ? fused_update(session, DKI_LANE_MAIN, lowest, pass)
+                  : early_update(session, lowest, pass));
     session->backward_done = true;
     return ops->order(backend, params, DKI_LANE_MAIN);
 }
@@ -257,7 +292,7 @@ dk_status dki_step_update(dk_session *session, const dki_optimization *optimizat
     size_t weights = trainable(session, false, ranges);
     size_t all = weights + trainable(session, true, ranges + weights);
     if (dki_step_decides(session, optimization)) DKI_TRY(decide(session, optimization, all));
-    size_t first = updates_early(session, optimization) ? weights : 0;
+    size_t first = session->fuse_update || updates_early(session, optimization) ? weights : 0;
     for (size_t i = first; i < all; ++i)
         DKI_TRY(update_range(session, DKI_LANE_MAIN, optimization, ranges[i],
                              i < weights || optimization->decay_biases));

@@ -65,7 +65,8 @@ static inline bool dki_step_decides(const dk_session *session,
 /** The first operation of a step. */
 dk_status dki_step_begin(dk_session *session, const dki_optimization *optimization);
 
-/** θ ← θ − … by the accumulated gradients, frozen layers aside; what wasn't updated early. */
+/** θ ← θ − … by the accumulated gradients, frozen layers aside; what the backward pass didn't update
+ *  already. */
 dk_status dki_step_update(dk_session *session, const dki_optimization *optimization);
 
 #endif

@@ -26,11 +26,16 @@ static dk_status build(dk_trainer *trainer) {
     const dk_train_options *o = &trainer->options;
     DKI_TRY(dki_new(&net->context->allocator, &trainer->optimization.ranges,
                     2 * net->desc.layer_count, "a trainer"));
+    trainer->optimization.rule = dki_train_rule(o);
     DKI_TRY(dki_session_open(&trainer->session, net, o->batch, true, o->keep == DK_KEEP_ALL,
-                             dki_optimizer_slots(o->optimizer)));
+                             dki_optimizer_slots(o->optimizer),
+                             o->fuse_update ? &trainer->optimization.rule : NULL));
+    if (o->fuse_update && !trainer->session->fuse_update)
+        dki_log_line(&net->context->log, DK_LOG_INFO,
+                     "fuse_update changes nothing here: %s on %s updates behind the gradients",
+                     dk_optimizer_name(o->optimizer), net->context->info.device);
     trainer->session->fused = true;
     trainer->session->dropout = has_dropout(net);
-    trainer->optimization.rule = dki_train_rule(o);
     trainer->optimization.decay_biases = o->decay_biases;
     trainer->optimization.clip_norm = (float)o->clip_norm;
     trainer->total_steps = o->total_steps;
@@ -133,6 +138,15 @@ static void uncount(const dk_trainer *trainer, dki_step_state *state) {
     }
 }
 
+static const char *what_became_of_parameters(const dk_trainer *trainer) {
+    const dki_backend *backend = trainer->net->context->backend;
+    if (trainer->session->fuse_update)
+        return "fuse_update has put it into the weights: go on from a saved network";
+    return backend->early_updates
+               ? "the parameters are finite, but some layers may have taken that step"
+               : "the parameters are those before that step";
+}
+
 /* Reports the latched step, and clears the latch. Nothing is queued. */
 static dk_status report_nonfinite(dk_trainer *trainer, dki_step_state *state) {
     dki_backend *backend = trainer->net->context->backend;
@@ -145,10 +159,7 @@ static dk_status report_nonfinite(dk_trainer *trainer, dki_step_state *state) {
     return dki_fail(DK_E_NONFINITE,
                     "step %llu: the loss or a gradient is NaN or Inf; %s. Lower the learning rate, "
                     "clip the gradient, or look at the data",
-                    (unsigned long long)bad_tick,
-                    backend->early_updates
-                        ? "the parameters are finite, but some layers may have taken that step"
-                        : "the parameters are those before that step");
+                    (unsigned long long)bad_tick, what_became_of_parameters(trainer));
 }
 
 static void add_loss(dk_trainer *trainer, double loss, double *last) {

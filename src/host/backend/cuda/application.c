@@ -2,12 +2,25 @@
 #include "backend/cuda/cuda.h"
 #include "base/error.h"
 
+void dki_cuda_take_back_main(dki_cuda *cuda) {
+    if (cuda->lanes[DKI_LANE_MAIN] != cuda->own_main)
+        dki_gpu_stream_destroy(cuda->gpu, cuda->lanes[DKI_LANE_MAIN]);
+    cuda->lanes[DKI_LANE_MAIN] = cuda->own_main;
+}
+
 /* What was queued on the old stream comes before what will be queued on the new one. */
 static dk_status use_stream(dki_backend *backend, void *stream) {
     dki_cuda *cuda = dki_cuda_enter(backend, "use stream");
-    const dk_status status = dki_cuda_sync(backend);
-    if (!status) cuda->lanes[DKI_LANE_MAIN] = stream ? stream : cuda->own_main;
-    return dki_cuda_leave(cuda, status);
+    dk_status status = dki_cuda_sync(backend);
+    dki_stream wrapped = NULL;
+    if (!status && stream) status = dki_gpu_stream_wrap(cuda->gpu, stream, &wrapped);
+    if (status) return dki_cuda_leave(cuda, status);
+    dki_cuda_take_back_main(cuda);
+    if (wrapped) {
+        dki_gpu_stream_depend(cuda->gpu, wrapped, cuda->dependent);
+        cuda->lanes[DKI_LANE_MAIN] = wrapped;
+    }
+    return dki_cuda_leave(cuda, DK_OK);
 }
 
 static dk_status require_resident(dki_backend *backend, const void *p, size_t bytes,

@@ -49,8 +49,8 @@ static void cuda_close(dki_backend *backend) {
         if (cuda->lanes[lane]) (void)dki_gpu_stream_sync(cuda->gpu, cuda->lanes[lane]);
     dki_plans_destroy(cuda->plans);
     dki_cuda_release_blocks(cuda);
-    cuda->lanes[DKI_LANE_MAIN] = cuda->own_main;
     if (cuda->gpu) {
+        dki_cuda_take_back_main(cuda);
         dki_cuda_staging_close(cuda);
         dki_cuda_marks_close(cuda);
         for (int lane = 0; lane < DKI_STEP_LANES; ++lane)

@@ -35,6 +35,7 @@ typedef struct dki_cuda {
     dki_plans *plans;
     dki_stream lanes[DKI_LANE_COUNT];
     dki_stream own_main;               /* lanes[DKI_LANE_MAIN] may be the application's */
+    bool launches_chosen, dependent;   /* launches.c: whether kernels are launched dependently */
     dki_event ordered[DKI_LANE_COUNT]; /* what order() waits for */
     dki_event synced[DKI_LANE_COUNT];  /* what sync() waits for */
     void *product_workspace[DKI_STEP_LANES];
@@ -58,6 +59,8 @@ dki_cuda *dki_cuda_enter(dki_backend *backend, const char *format, ...)
 dk_status dki_cuda_leave(dki_cuda *cuda, dk_status status);
 
 extern const dki_cuda_ops dki_cuda_application_ops;
+/** The main lane is the backend's own stream again. */
+void dki_cuda_take_back_main(dki_cuda *cuda);
 
 /* memory.c */
 dk_status dki_cuda_staging_open(dki_cuda *cuda);
@@ -75,8 +78,14 @@ dk_status dki_cuda_sync(dki_backend *);
 dk_status dki_cuda_prepare(dki_backend *, const dki_plan_request *, dki_plan *);
 /** Whether layer k may keep g′ as a bit mask; plan_choose.c decides whether it does. */
 bool dki_cuda_may_mask(const dki_cuda *cuda, const dki_plan_request *request, size_t k);
+/** Whether the update may be in the product of dW; plan_choose.c decides whether it is. */
+bool dki_cuda_may_fuse_update(const dki_cuda *cuda, const dki_plan_request *request);
 /** Bytes of the partial sums of columns [rows, cols], for any number of rows up to that. */
 size_t dki_cuda_sums_bytes(int64_t rows, int64_t cols);
+
+/* launches.c */
+/** Finds out, once, whether dependent launches pay here, and sets the lanes so. */
+dk_status dki_cuda_choose_launches(dki_cuda *cuda);
 
 /* plan_choose.c */
 /** Times what isn't known yet, on memory of its own. Where that can't be had, the library's first
@@ -109,6 +118,11 @@ dk_status dki_cuda_forward_by(dki_cuda *cuda, dki_lane lane, const dki_linear_fo
                               dki_way way);
 dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
                                     const dki_linear_backward_data *op, dki_way way);
+dk_status dki_cuda_backward_params_by(dki_cuda *cuda, dki_lane lane,
+                                      const dki_linear_backward_params *op, dki_way way);
+/** The product that has the update in it. */
+void dki_cuda_update_product(const dki_cuda *cuda, const dki_linear_backward_params *op,
+                             dki_bare_product *bare, dki_product_extras *extras);
 /** The way that a step takes. */
 dk_status dki_cuda_backward_data_way(dki_cuda *cuda, const dki_linear_backward_data *op,
                                      dki_way *way);

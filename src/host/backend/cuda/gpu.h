@@ -42,6 +42,10 @@ void dki_gpu_free_host(dki_gpu *gpu, void *memory);
 dk_status dki_gpu_is_resident(dki_gpu *gpu, const void *p, size_t bytes, bool *resident);
 
 dk_status dki_gpu_stream_create(dki_gpu *gpu, dki_stream *stream);
+/** For a cudaStream_t of the application's, which outlives it. */
+dk_status dki_gpu_stream_wrap(dki_gpu *gpu, void *handle, dki_stream *stream);
+/** Whether kernels of ours begin on it before the one before them has ended (kernels/queue.h). */
+void dki_gpu_stream_depend(dki_gpu *gpu, dki_stream stream, bool dependent);
 void dki_gpu_stream_destroy(dki_gpu *gpu, dki_stream stream);
 dk_status dki_gpu_stream_sync(dki_gpu *gpu, dki_stream stream);
 /** Queued; either side may be device memory or pinned host memory. */

@@ -4,6 +4,7 @@
 #define DKI_GPU_CUDA_H
 
 #include "backend/cuda/gpu.h"
+#include "kernels/queue.h"
 
 #include <cublasLt.h>
 #include <cudaTypedefs.h>
@@ -27,6 +28,11 @@ struct dki_gpu {
     bool lost; /* set once, by whichever thread sees it first */
     bool gone; /* likewise: the context can't be made current any more */
 };
+
+/** A stream as CUDA knows it. */
+static inline cudaStream_t dki_gpu_handle(dki_stream stream) {
+    return (cudaStream_t)((const dki_queue *)stream)->stream;
+}
 
 /** gpu_context.c: finds the driver's functions and takes hold of the GPU's primary context. */
 dk_status dki_gpu_hold_context(dki_gpu *gpu);

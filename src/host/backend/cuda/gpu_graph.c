@@ -11,8 +11,9 @@ struct dki_graph {
 dk_status dki_gpu_capture_begin(dki_gpu *gpu, dki_stream stream) {
     DKI_TRY(dki_gpu_enter(gpu));
     /* Thread-local: other threads, the application's too, may allocate meanwhile. */
-    return dki_gpu_done(gpu, cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
-                        "cudaStreamBeginCapture");
+    return dki_gpu_done(
+        gpu, cudaStreamBeginCapture(dki_gpu_handle(stream), cudaStreamCaptureModeThreadLocal),
+        "cudaStreamBeginCapture");
 }
 
 static bool is_kernel(cudaGraphNode_t node) {
@@ -56,7 +57,8 @@ static dk_status instantiate(dki_gpu *gpu, cudaGraph_t recorded, dki_stream stre
     if (error != cudaSuccess) made->executable = NULL;
     dk_status status = dki_gpu_status(gpu, error, "cudaGraphInstantiate");
     if (status == DK_OK)
-        status = dki_gpu_status(gpu, cudaGraphUpload(made->executable, stream), "cudaGraphUpload");
+        status = dki_gpu_status(gpu, cudaGraphUpload(made->executable, dki_gpu_handle(stream)),
+                                "cudaGraphUpload");
     if (status == DK_OK) status = count_nodes(gpu, recorded, made);
     if (status == DK_OK)
         *graph = made;
@@ -69,8 +71,8 @@ dk_status dki_gpu_capture_end(dki_gpu *gpu, dki_stream stream, dki_graph **graph
     *graph = NULL;
     DKI_TRY(dki_gpu_enter(gpu));
     cudaGraph_t recorded = NULL;
-    dk_status status =
-        dki_gpu_status(gpu, cudaStreamEndCapture(stream, &recorded), "cudaStreamEndCapture");
+    dk_status status = dki_gpu_status(gpu, cudaStreamEndCapture(dki_gpu_handle(stream), &recorded),
+                                      "cudaStreamEndCapture");
     if (status == DK_OK) status = instantiate(gpu, recorded, stream, graph);
     if (recorded && !dki_gpu_is_lost(gpu)) (void)cudaGraphDestroy(recorded);
     dki_gpu_leave(gpu);
@@ -79,7 +81,8 @@ dk_status dki_gpu_capture_end(dki_gpu *gpu, dki_stream stream, dki_graph **graph
 
 dk_status dki_gpu_graph_launch(dki_gpu *gpu, dki_graph *graph, dki_stream stream) {
     DKI_TRY(dki_gpu_enter(gpu));
-    return dki_gpu_done(gpu, cudaGraphLaunch(graph->executable, stream), "cudaGraphLaunch");
+    return dki_gpu_done(gpu, cudaGraphLaunch(graph->executable, dki_gpu_handle(stream)),
+                        "cudaGraphLaunch");
 }
 
 void dki_gpu_graph_destroy(dki_gpu *gpu, dki_graph *graph) {

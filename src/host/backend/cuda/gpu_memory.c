@@ -88,11 +88,13 @@ dk_status dki_gpu_is_resident(dki_gpu *gpu, const void *p, size_t bytes, bool *r
 
 dk_status dki_gpu_copy(dki_gpu *gpu, dki_stream stream, void *to, const void *from, size_t bytes) {
     DKI_TRY(dki_gpu_enter(gpu));
-    return dki_gpu_done(gpu, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, stream),
+    return dki_gpu_done(gpu,
+                        cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, dki_gpu_handle(stream)),
                         "cudaMemcpyAsync");
 }
 
 dk_status dki_gpu_zero(dki_gpu *gpu, dki_stream stream, void *memory, size_t bytes) {
     DKI_TRY(dki_gpu_enter(gpu));
-    return dki_gpu_done(gpu, cudaMemsetAsync(memory, 0, bytes, stream), "cudaMemsetAsync");
+    return dki_gpu_done(gpu, cudaMemsetAsync(memory, 0, bytes, dki_gpu_handle(stream)),
+                        "cudaMemsetAsync");
 }

@@ -188,11 +188,11 @@ dk_status dki_gpu_multiply(dki_gpu *gpu, dki_stream stream, const dki_product *p
     memcpy(&chosen, algorithm->data, sizeof chosen);
     cublasStatus_t status = dki_product_describe(product, operands, &description);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status = cublasLtMatmul(gpu->library, &description.operation, &scalars[0], operands->a,
-                                &description.a, operands->b, &description.b, &scalars[1],
-                                operands->d, &description.d, operands->d, &description.d, &chosen,
-                                operands->workspace,
-                                operands->workspace ? (size_t)product->workspace : 0, stream);
+        status = cublasLtMatmul(
+            gpu->library, &description.operation, &scalars[0], operands->a, &description.a,
+            operands->b, &description.b, &scalars[1], operands->d, &description.d, operands->d,
+            &description.d, &chosen, operands->workspace,
+            operands->workspace ? (size_t)product->workspace : 0, dki_gpu_handle(stream));
     dk_status answer = dki_gpu_library_status(gpu, status, "cublasLtMatmul", product);
     dki_gpu_leave(gpu);
     return answer;

@@ -93,7 +93,8 @@ dk_status dki_cuda_forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki
         extras.aux_ld = op->z.ld;
     }
     dki_product_make(&cuda->rules, &bare, &extras, &product, &operands);
-    DKI_TRY((gelu ? dki_plans_timed_fused : dki_plans_fused)(cuda->plans, &product, &fused));
+    DKI_TRY(gelu ? dki_plans_timed_fused(cuda->plans, &product, &fused)
+                 : dki_plans_fused(cuda->plans, &product, DKI_QUESTION_FUSED, &fused));
     if (fused) *way = DKI_WAY_FUSED;
     return DK_OK;
 }
@@ -213,15 +214,65 @@ dk_status dki_cuda_linear_backward_data(dki_backend *backend, dki_lane lane,
     return dki_cuda_leave(cuda, backward_data(cuda, lane, op));
 }
 
+void dki_cuda_update_product(const dki_cuda *cuda, const dki_linear_backward_params *op,
+                             dki_bare_product *bare, dki_product_extras *extras) {
+    const dki_update_range *update = op->update;
+    dki_matrix w = op->dw;
+    w.data = update->parameters + update->range.first;
+    *bare = (dki_bare_product){DKI_PRODUCT_PARAMS, op->delta, op->a_in, w};
+    *extras = (dki_product_extras){.accumulate = DKI_SCALE,
+                                   .workspace = cuda->product_workspace[DKI_LANE_PARAMS],
+                                   .scalars = update->state->product_scalars};
+}
+
 /* dW_k = Δ_kᵀ A_{k−1}; equation (3) summed over a batch. Update and decide look for what isn't
- * finite. */
+ * finite. Fused: W ← α Δᵀ A + β W at once, and the working copy behind it. */
+dk_status dki_cuda_backward_params_by(dki_cuda *cuda, dki_lane lane,
+                                      const dki_linear_backward_params *op, dki_way way) {
+    dki_bare_product bare = {DKI_PRODUCT_PARAMS, op->delta, op->a_in, op->dw};
+    dki_product_extras extras = {.accumulate = op->accumulate ? DKI_ADD : DKI_OVERWRITE};
+    const bool fused = way == DKI_WAY_FUSED;
+    if (fused) dki_cuda_update_product(cuda, op, &bare, &extras);
+    DKI_TRY(multiply(cuda, lane, &bare, extras));
+    if (!op->update || (fused && !op->update->working)) return DK_OK;
+    return dki_gpu_launched(
+        cuda->gpu,
+        fused ? dki_cuda_settle(cuda->lanes[lane], cuda->base.element, op->update)
+              : dki_cuda_update(cuda->lanes[lane], cuda->base.element, op->update),
+        fused ? "settle_kernel" : "update_kernel");
+}
+
+/* Where a working copy is cast behind the product, that pass sees all of W. In fp32 nobody does, and
+ * a NaN shows in the next step, as 0·NaN in the data gradient at the latest; which the lowest layer
+ * doesn't have. */
+static dk_status params_way(dki_cuda *cuda, const dki_linear_backward_params *op, dki_way *way) {
+    dki_bare_product bare;
+    dki_product_extras extras;
+    dki_product product;
+    dki_operands operands;
+    bool fused = false;
+    *way = DKI_WAY_PLAIN;
+    if (!op->update || op->accumulate || !dki_rule_is_linear(&op->update->rule)) return DK_OK;
+    if (op->lowest && !op->update->working) return DK_OK;
+    dki_cuda_update_product(cuda, op, &bare, &extras);
+    dki_product_make(&cuda->rules, &bare, &extras, &product, &operands);
+    DKI_TRY(dki_plans_fused(cuda->plans, &product, DKI_QUESTION_UPDATE, &fused));
+    if (fused) *way = DKI_WAY_FUSED;
+    return DK_OK;
+}
+
+static dk_status backward_params(dki_cuda *cuda, dki_lane lane,
+                                 const dki_linear_backward_params *op) {
+    dki_way way = DKI_WAY_PLAIN;
+    DKI_TRY(params_way(cuda, op, &way));
+    return dki_cuda_backward_params_by(cuda, lane, op, way);
+}
+
 dk_status dki_cuda_linear_backward_params(dki_backend *backend, dki_lane lane,
                                           const dki_linear_backward_params *op) {
-    const dki_bare_product bare = {DKI_PRODUCT_PARAMS, op->delta, op->a_in, op->dw};
     dki_cuda *cuda = dki_cuda_enter(backend, "weight gradient %lldx%lld", (long long)op->dw.cols,
                                     (long long)op->dw.rows);
-    return dki_cuda_leave(
-        cuda, multiply(cuda, lane, &bare, (dki_product_extras){.accumulate = op->accumulate}));
+    return dki_cuda_leave(cuda, backward_params(cuda, lane, op));
 }
 
 static dk_status multiply_as_guessed(dki_cuda *cuda, dki_lane lane, const dki_bare_product *bare) {

@@ -13,6 +13,7 @@ typedef enum dki_question {
     DKI_QUESTION_ALGORITHM = 0, /* which algorithm of the library? */
     DKI_QUESTION_FUSED = 1,     /* is this epilogue better than a kernel of ours? */
     DKI_QUESTION_MASK = 2,      /* [n, m]: how is ReLU's g′ kept and applied? (dki_way) */
+    DKI_QUESTION_UPDATE = 3,    /* dW: is the update in the product better than behind it? */
     DKI_QUESTION_LANES = 4      /* a network: on how many lanes are its gradients? 1 or 2 */
 } dki_question;
 

@@ -18,14 +18,22 @@ typedef struct {
     dki_epilogue epilogue;
     const dki_algorithm *algorithm;
     dki_way way;
+    bool update; /* the product that has the update in it */
 } trial;
+
+static void describe(const trial *it, int copy, dki_product *product, dki_operands *operands) {
+    if (it->update)
+        dki_trial_update_product(it->layer, copy, product, operands);
+    else
+        dki_trial_product(it->layer, copy, it->kind, it->epilogue, product, operands);
+}
 
 static dk_status try_product(void *argument, int copy) {
     const trial *it = argument;
     dki_cuda *cuda = it->layer->cuda;
     dki_product product;
     dki_operands operands;
-    dki_trial_product(it->layer, copy, it->kind, it->epilogue, &product, &operands);
+    describe(it, copy, &product, &operands);
     return dki_gpu_multiply(cuda->gpu, cuda->lanes[DKI_LANE_PARAMS], &product, it->algorithm,
                             &operands);
 }
@@ -40,6 +48,13 @@ static dk_status try_backward_data(void *argument, int copy) {
     const trial *it = argument;
     const dki_linear_backward_data op = dki_trial_backward_data(it->layer, copy);
     return dki_cuda_backward_data_by(it->layer->cuda, DKI_LANE_PARAMS, &op, it->way);
+}
+
+static dk_status try_backward_params(void *argument, int copy) {
+    const trial *it = argument;
+    dki_update_range update;
+    const dki_linear_backward_params op = dki_trial_backward_params(it->layer, copy, &update);
+    return dki_cuda_backward_params_by(it->layer->cuda, DKI_LANE_PARAMS, &op, it->way);
 }
 
 /* Enough of them that the clock's resolution and a launch don't count, few where each takes long. */
@@ -67,14 +82,15 @@ static dk_status measure(chooser *choose, dki_trial run, trial *it, double limit
 
 dk_status dki_chooser_lay_out(const dki_chooser *choose, size_t k, dki_trial_layer *layer) {
     const dki_layer_shape *layers = choose->request->layers;
+    const bool update = dki_cuda_may_fuse_update(choose->cuda, choose->request);
     const dki_trial_shape shape = {&layers[k], k ? &layers[k - 1] : NULL,
-                                   choose->request->max_batch};
+                                   choose->request->max_batch,
+                                   update ? choose->request->fuse_rule : NULL};
     return dki_trial_lay_out(layer, choose->cuda, &shape);
 }
 
-/* The fastest of the library's algorithms for one product, unless it is known. */
-static dk_status choose_algorithm(chooser *choose, dki_trial_layer *layer, dki_product_kind kind,
-                                  dki_epilogue epilogue) {
+/* The fastest of the library's algorithms for the product `it`, unless it is known. */
+static dk_status choose_algorithm_of(chooser *choose, dki_trial_layer *layer, trial *it) {
     dki_cuda *cuda = choose->cuda;
     dki_product product;
     dki_operands operands;
@@ -82,20 +98,20 @@ static dk_status choose_algorithm(chooser *choose, dki_trial_layer *layer, dki_p
     dki_plan_entry best = {{{0}, 0}, 0};
     bool known = false;
     int count = 0;
-    dki_trial_product(layer, 0, kind, epilogue, &product, &operands);
+    describe(it, 0, &product, &operands);
     const dki_plan_key key = dki_plan_key_of(&product, DKI_QUESTION_ALGORITHM);
     DKI_TRY(dki_plans_get(cuda->plans, &key, &best, &known));
     if (known) return DK_OK;
     DKI_TRY(dki_trial_allocate(layer));
-    dki_trial_product(layer, 0, kind, epilogue, &product, &operands);
+    describe(it, 0, &product, &operands);
     DKI_TRY(dki_product_validate(&product, &operands));
     DKI_TRY(dki_gpu_algorithms(cuda->gpu, &product, candidates, MOST_CANDIDATES, &count));
     double fastest = INFINITY;
     int taken = 0;
     for (int i = 0; i < count; ++i) {
-        trial it = {layer, kind, epilogue, &candidates[i], DKI_WAY_PLAIN};
         double milliseconds = INFINITY;
-        DKI_TRY(measure(choose, try_product, &it, fastest, &milliseconds));
+        it->algorithm = &candidates[i];
+        DKI_TRY(measure(choose, try_product, it, fastest, &milliseconds));
         if (!(milliseconds < clearly_better * fastest)) continue;
         fastest = milliseconds;
         best.algorithm = candidates[i];
@@ -103,10 +119,17 @@ static dk_status choose_algorithm(chooser *choose, dki_trial_layer *layer, dki_p
     }
     if (!isfinite(fastest)) return DK_OK;
     dki_log_line(cuda->services.log, DK_LOG_DEBUG,
-                 "product %lld × %lld × %lld, epilogue %d: algorithm %d of %d, %.4f ms",
+                 "product %lld × %lld × %lld, epilogue %d%s: algorithm %d of %d, %.4f ms",
                  (long long)product.m, (long long)product.n, (long long)product.k,
-                 (int)product.epilogue, taken, count, fastest);
+                 (int)product.epilogue, it->update ? ", with the update" : "", taken, count,
+                 fastest);
     return dki_plans_put(cuda->plans, &key, &best, true);
+}
+
+static dk_status choose_algorithm(chooser *choose, dki_trial_layer *layer, dki_product_kind kind,
+                                  dki_epilogue epilogue) {
+    trial it = {.layer = layer, .kind = kind, .epilogue = epilogue};
+    return choose_algorithm_of(choose, layer, &it);
 }
 
 /* Whether the library has a product: after choose_algorithm, what the table says. */
@@ -145,6 +168,36 @@ static dk_status choose_fused(chooser *choose, dki_trial_layer *layer, dki_produ
                  "%s %lld → %lld: epilogue %d %.4f ms, kernel of its own %.4f ms",
                  kind == DKI_PRODUCT_FORWARD ? "forward" : "data gradient", (long long)product.k,
                  (long long)product.m, (int)epilogue, fused, plain);
+    if (!isfinite(fused) || plain < clearly_better * fused) entry.answer = DKI_WAY_PLAIN;
+    return dki_plans_put(cuda->plans, &key, &entry, true);
+}
+
+/* dW: the update in the product, or behind it? */
+static dk_status choose_update(chooser *choose, dki_trial_layer *layer) {
+    dki_cuda *cuda = choose->cuda;
+    dki_product product;
+    dki_operands operands;
+    dki_algorithm algorithm;
+    dki_plan_entry entry = {{{0}, 0}, DKI_WAY_FUSED};
+    trial it = {.layer = layer, .kind = DKI_PRODUCT_PARAMS, .update = true};
+    bool known = false, has = false;
+    double plain = INFINITY, fused = INFINITY;
+    DKI_TRY(choose_algorithm_of(choose, layer, &it));
+    describe(&it, 0, &product, &operands);
+    const dki_plan_key key = dki_plan_key_of(&product, DKI_QUESTION_UPDATE);
+    DKI_TRY(dki_plans_get(cuda->plans, &key, &entry, &known));
+    if (known) return DK_OK;
+    DKI_TRY(dki_plans_algorithm(cuda->plans, &product, &algorithm, &has));
+    if (has) {
+        DKI_TRY(dki_trial_allocate(layer));
+        it.way = DKI_WAY_FUSED;
+        DKI_TRY(measure(choose, try_backward_params, &it, INFINITY, &fused));
+        it.way = DKI_WAY_PLAIN;
+        DKI_TRY(measure(choose, try_backward_params, &it, fused, &plain));
+    }
+    dki_log_line(cuda->services.log, DK_LOG_DEBUG,
+                 "dW %lld × %lld: update in the product %.4f ms, behind it %.4f ms",
+                 (long long)product.n, (long long)product.m, fused, plain);
     if (!isfinite(fused) || plain < clearly_better * fused) entry.answer = DKI_WAY_PLAIN;
     return dki_plans_put(cuda->plans, &key, &entry, true);
 }
@@ -193,6 +246,8 @@ static dk_status choose_layer(chooser *choose, size_t k, dki_trial_layer *layer)
     if (may_mask(choose, k))
         DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_AUX_BIAS));
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_PARAMS, DKI_EPILOGUE_NONE));
+    if (dki_cuda_may_fuse_update(choose->cuda, choose->request))
+        DKI_TRY(choose_update(choose, layer));
     if (k == 0) return DK_OK;
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_NONE));
     if (may_fuse_gelu_below(choose, layer)) {
@@ -236,7 +291,7 @@ static dk_status measure_mask(chooser *choose, dki_trial_layer *layer, dki_trial
     bool fused = false;
     double forward, masked, data, masked_data, summed_data = INFINITY;
     dki_trial_product(layer, 0, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_BIAS, &product, &operands);
-    DKI_TRY(dki_plans_fused(choose->cuda->plans, &product, &fused));
+    DKI_TRY(dki_plans_fused(choose->cuda->plans, &product, DKI_QUESTION_FUSED, &fused));
     trial it = {.layer = layer, .way = fused ? DKI_WAY_FUSED : DKI_WAY_PLAIN};
     DKI_TRY(dki_trial_allocate(layer));
     DKI_TRY(measure(choose, try_forward, &it, INFINITY, &forward));
@@ -312,6 +367,7 @@ static dk_status choose_all(chooser *choose) {
 dk_status dki_cuda_choose(dki_cuda *cuda, const dki_plan_request *request) {
     chooser choose = {.cuda = cuda, .request = request};
     DKI_TRY(dki_cuda_sync(&cuda->base));
+    DKI_TRY(dki_cuda_choose_launches(cuda));
     DKI_TRY(dki_timer_open(&choose.timer, cuda->gpu, cuda->lanes[DKI_LANE_PARAMS]));
     const dki_stream main_lane = cuda->lanes[DKI_LANE_MAIN];
     cuda->lanes[DKI_LANE_MAIN] = cuda->own_main;

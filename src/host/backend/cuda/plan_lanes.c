@@ -18,7 +18,7 @@ static dk_status try_pair(void *argument, int copy) {
     dki_backend *backend = &it->layer->cuda->base;
     const dki_lane lane = it->side_by_side ? DKI_LANE_MAIN : DKI_LANE_PARAMS;
     const dki_linear_backward_data data = dki_trial_backward_data(it->layer, copy);
-    const dki_linear_backward_params params = dki_trial_backward_params(it->layer, copy);
+    const dki_linear_backward_params params = dki_trial_backward_params(it->layer, copy, NULL);
     DKI_TRY(dki_cuda_order(backend, DKI_LANE_PARAMS, lane));
     DKI_TRY(dki_cuda_linear_backward_params(backend, DKI_LANE_PARAMS, &params));
     DKI_TRY(dki_cuda_backward_data_by(it->layer->cuda, lane, &data, it->way));

@@ -136,6 +136,7 @@ static bool makes_sense(dki_plans *plans, const dki_plan_key *key, const dki_pla
         return entry->algorithm.workspace <= key->product.workspace &&
                dki_gpu_algorithm_valid(plans->gpu, &key->product, &entry->algorithm);
     case DKI_QUESTION_FUSED:
+    case DKI_QUESTION_UPDATE:
         return entry->answer == DKI_WAY_PLAIN || entry->answer == DKI_WAY_FUSED;
     case DKI_QUESTION_LANES:
         return entry->answer == 1 || entry->answer == DKI_STEP_LANES;
@@ -155,12 +156,13 @@ dk_status dki_plans_get(dki_plans *plans, const dki_plan_key *key, dki_plan_entr
     return dki_plans_put(plans, key, entry, false);
 }
 
-/* An algorithm chosen for D = A B serves D += A B, too, where the library says so. */
+/* An algorithm chosen for D = A B serves D += A B, too, where the library says so. (Not an update:
+ * which of the two is asked for first would then show in its bits.) */
 static bool known_without_accumulate(const dki_plans *plans, const dki_product *product,
                                      dki_plan_entry *entry) {
-    if (!product->accumulate) return false;
+    if (product->accumulate != DKI_ADD) return false;
     dki_product plain = *product;
-    plain.accumulate = 0;
+    plain.accumulate = DKI_OVERWRITE;
     dki_plan_key key = dki_plan_key_of(&plain, DKI_QUESTION_ALGORITHM);
     return dki_plans_know(plans, &key, entry) &&
            dki_gpu_algorithm_valid(plans->gpu, product, &entry->algorithm);
@@ -185,9 +187,9 @@ dk_status dki_plans_algorithm(dki_plans *plans, const dki_product *product,
 }
 
 /* `unknown` is the answer where there is none. */
-static dk_status fused_or(dki_plans *plans, const dki_product *product, dki_way unknown,
-                          bool *fused) {
-    dki_plan_key key = dki_plan_key_of(product, DKI_QUESTION_FUSED);
+static dk_status fused_or(dki_plans *plans, const dki_product *product, dki_question question,
+                          dki_way unknown, bool *fused) {
+    dki_plan_key key = dki_plan_key_of(product, question);
     dki_plan_entry entry = {{{0}, 0}, unknown};
     dki_algorithm algorithm;
     bool known = false;
@@ -200,12 +202,13 @@ static dk_status fused_or(dki_plans *plans, const dki_product *product, dki_way 
     return dki_plans_put(plans, &key, &entry, false);
 }
 
-dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, bool *fused) {
-    return fused_or(plans, product, DKI_WAY_FUSED, fused);
+dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, dki_question question,
+                          bool *fused) {
+    return fused_or(plans, product, question, DKI_WAY_FUSED, fused);
 }
 
 dk_status dki_plans_timed_fused(dki_plans *plans, const dki_product *product, bool *fused) {
-    return fused_or(plans, product, DKI_WAY_PLAIN, fused);
+    return fused_or(plans, product, DKI_QUESTION_FUSED, DKI_WAY_PLAIN, fused);
 }
 
 dk_status dki_plans_mask(dki_plans *plans, int64_t rows, int64_t width, dki_way *way) {

@@ -25,6 +25,12 @@ bool dki_cuda_may_mask(const dki_cuda *cuda, const dki_plan_request *request, si
            k + 1 < request->layer_count && layer->activation == DK_RELU && !layer->dropout;
 }
 
+/* Loss scaling decides about an update when all gradients are there. */
+bool dki_cuda_may_fuse_update(const dki_cuda *cuda, const dki_plan_request *request) {
+    return request->gradients && !cuda->base.loss_scaling && request->fuse_rule &&
+           dki_rule_is_linear(request->fuse_rule);
+}
+
 /* Pieces of the norm of a layer's gradients, each tensor of which may be a range of its own. */
 static int64_t norm_pieces(const dki_cuda *cuda, const dki_layer_shape *layer) {
     const int64_t weights = layer->width * dki_leading(&cuda->base, layer->inputs);
@@ -64,6 +70,7 @@ static dk_status prepare(dki_cuda *cuda, const dki_plan_request *request, dki_pl
                                  : 0;
     }
     plan->workspace_bytes = workspace_bytes(cuda, request);
+    plan->fuse_update = dki_cuda_may_fuse_update(cuda, request);
     if (request->choose && !cuda->options.deterministic) DKI_TRY(dki_cuda_choose(cuda, request));
     plan->one_lane = takes_one_lane(cuda, request);
     return DK_OK;

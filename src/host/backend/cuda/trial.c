@@ -31,6 +31,7 @@ static bool place_all(dki_trial_layer *trial) {
     const int64_t x_ld = dki_leading(&cuda->base, inputs), y_ld = dki_leading(&cuda->base, width);
     const int64_t z_rows = keeps_z(trial->shape.layer) || keeps_z(trial->shape.below) ? rows : 0;
     const size_t element = dki_element_bytes(cuda->base.element);
+    const int64_t updated = trial->shape.rule ? width : 0, states = trial->shape.rule ? 1 : 0;
     return place(trial, DKI_TRIAL_X, rows, x_ld, element) &&
            place(trial, DKI_TRIAL_W, width, x_ld, element) &&
            place(trial, DKI_TRIAL_Y, rows, y_ld, element) &&
@@ -41,6 +42,9 @@ static bool place_all(dki_trial_layer *trial) {
            place(trial, DKI_TRIAL_B_WORKING, 1, width, element) &&
            place(trial, DKI_TRIAL_DB, 1, widest, sizeof(float)) &&
            place(trial, DKI_TRIAL_AUX, 1, (int64_t)dki_relu_aux_bytes(rows, widest), 1) &&
+           place(trial, DKI_TRIAL_MASTER, updated, x_ld, sizeof(float)) &&
+           place(trial, DKI_TRIAL_MASTER_WORKING, updated, x_ld, element) &&
+           place(trial, DKI_TRIAL_STATE, states, 1, sizeof(dki_step_state)) &&
            place(trial, DKI_TRIAL_WORKSPACE, 1, (int64_t)dki_cuda_sums_bytes(rows, widest), 1);
 }
 
@@ -54,12 +58,29 @@ dk_status dki_trial_lay_out(dki_trial_layer *trial, dki_cuda *cuda, const dki_tr
     return DK_OK;
 }
 
+/* Before memory is there, an address of the same alignment. */
+static void *item(const dki_trial_layer *trial, int copy, dki_trial_item which) {
+    return (void *)((uintptr_t)trial->memory + (size_t)copy * trial->stride + trial->at[which]);
+}
+
+/* A random state would be one that is latched, and its update would do nothing. The scalars stay
+ * random: a β of 0 would spare the product the reading of D. */
+static dk_status clear_states(const dki_trial_layer *trial) {
+    dki_cuda *cuda = trial->cuda;
+    for (int copy = 0; trial->shape.rule && copy < trial->copies; ++copy)
+        DKI_TRY(dki_gpu_zero(cuda->gpu, cuda->lanes[DKI_LANE_PARAMS],
+                             item(trial, copy, DKI_TRIAL_STATE),
+                             offsetof(dki_step_state, product_scalars)));
+    return DK_OK;
+}
+
 dk_status dki_trial_allocate(dki_trial_layer *trial) {
     dki_cuda *cuda = trial->cuda;
     if (trial->memory) return DK_OK;
     DKI_TRY(dki_gpu_alloc(cuda->gpu, trial->bytes, &trial->memory));
-    const dk_status status = dki_fill_random(cuda->gpu, cuda->lanes[DKI_LANE_PARAMS],
-                                             cuda->base.element, trial->memory, trial->bytes);
+    dk_status status = dki_fill_random(cuda->gpu, cuda->lanes[DKI_LANE_PARAMS], cuda->base.element,
+                                       trial->memory, trial->bytes);
+    if (!status) status = clear_states(trial);
     if (status) dki_trial_close(trial);
     return status;
 }
@@ -67,11 +88,6 @@ dk_status dki_trial_allocate(dki_trial_layer *trial) {
 void dki_trial_close(dki_trial_layer *trial) {
     if (trial->memory) dki_gpu_free(trial->cuda->gpu, trial->memory);
     trial->memory = NULL;
-}
-
-/* Before memory is there, an address of the same alignment. */
-static void *item(const dki_trial_layer *trial, int copy, dki_trial_item which) {
-    return (void *)((uintptr_t)trial->memory + (size_t)copy * trial->stride + trial->at[which]);
 }
 
 static dki_matrix matrix(const dki_trial_layer *trial, int copy, dki_trial_item which, int64_t rows,
@@ -129,11 +145,26 @@ dki_linear_backward_data dki_trial_backward_data(const dki_trial_layer *trial, i
     };
 }
 
-dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *trial, int copy) {
+dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *trial, int copy,
+                                                     dki_update_range *update) {
+    const dki_matrix dw = matrix_w(trial, copy, DKI_TRIAL_DW);
+    const bool narrow = trial->cuda->base.element != DKI_ELEMENT_F32;
+    if (update)
+        *update = (dki_update_range){
+            .parameters = item(trial, copy, DKI_TRIAL_MASTER),
+            .gradients = dw.data,
+            .working = narrow ? item(trial, copy, DKI_TRIAL_MASTER_WORKING) : NULL,
+            .range = {0, dw.rows * dw.ld},
+            .rule = *trial->shape.rule,
+            .decay = trial->shape.rule->weight_decay,
+            .state = item(trial, copy, DKI_TRIAL_STATE),
+        };
     return (dki_linear_backward_params){
         .delta = matrix_y(trial, copy),
         .a_in = matrix_x(trial, copy, DKI_TRIAL_X),
-        .dw = matrix_w(trial, copy, DKI_TRIAL_DW),
+        .dw = dw,
+        .workspace = item(trial, copy, DKI_TRIAL_WORKSPACE),
+        .update = update,
     };
 }
 
@@ -172,5 +203,15 @@ void dki_trial_product(const dki_trial_layer *trial, int copy, dki_product_kind 
         .workspace = trial->cuda->product_workspace[DKI_LANE_PARAMS],
     };
     add_epilogue(trial, copy, bare.out.ld, &extras);
+    dki_product_make(&trial->cuda->rules, &bare, &extras, product, operands);
+}
+
+void dki_trial_update_product(const dki_trial_layer *trial, int copy, dki_product *product,
+                              dki_operands *operands) {
+    dki_update_range update;
+    const dki_linear_backward_params op = dki_trial_backward_params(trial, copy, &update);
+    dki_bare_product bare;
+    dki_product_extras extras;
+    dki_cuda_update_product(trial->cuda, &op, &bare, &extras);
     dki_product_make(&trial->cuda->rules, &bare, &extras, product, operands);
 }

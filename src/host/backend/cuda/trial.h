@@ -9,6 +9,7 @@
 typedef struct dki_trial_shape {
     const dki_layer_shape *layer, *below;
     int64_t rows;
+    const dki_rule *rule; /* of an update along with dW, or NULL */
 } dki_trial_shape;
 
 typedef enum dki_trial_item {
@@ -22,6 +23,9 @@ typedef enum dki_trial_item {
     DKI_TRIAL_B_WORKING,
     DKI_TRIAL_DB,
     DKI_TRIAL_AUX,
+    DKI_TRIAL_MASTER,         /* with a rule: W in fp32, which dW updates, */
+    DKI_TRIAL_MASTER_WORKING, /* its working copy, */
+    DKI_TRIAL_STATE,          /* and the step state */
     DKI_TRIAL_WORKSPACE,
     DKI_TRIAL_ITEMS
 } dki_trial_item;
@@ -46,9 +50,14 @@ void dki_trial_close(dki_trial_layer *trial);
 /** The layer's operations on one copy. */
 dki_linear_forward dki_trial_forward(const dki_trial_layer *trial, int copy);
 dki_linear_backward_data dki_trial_backward_data(const dki_trial_layer *trial, int copy);
-dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *trial, int copy);
+/** dW; unless `update` is NULL, with that, which is filled by the shape's rule and must live as long. */
+dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *trial, int copy,
+                                                     dki_update_range *update);
 /** One of its products as the library sees it. */
 void dki_trial_product(const dki_trial_layer *trial, int copy, dki_product_kind kind,
                        dki_epilogue epilogue, dki_product *product, dki_operands *operands);
+/** The one with the update in it. */
+void dki_trial_update_product(const dki_trial_layer *trial, int copy, dki_product *product,
+                              dki_operands *operands);
 
 #endif
