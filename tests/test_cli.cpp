@@ -171,7 +171,8 @@ TEST_F(Command, TellsOfAFullDisk) {
 TEST_F(Command, SaysThatADeviceIsMissing) {
     fails({"info", "--device", "quantum"}, 2, "quantum");
     fails({"info", "--device", "cuda:99"}, 5, "");
-    fails({"info", "--device", "cpu", "--precision", "bf16"}, 5, "fp32");
+    fails({"info", "--device", "cpu", "--precision", "tf32"}, 5, "tf32");
+    fails({"info", "--device", "cpu", "--precision", "fp16"}, 5, "fp16");
 }
 
 } // namespace

@@ -272,7 +272,7 @@ std::vector<Floats> every_operation(const Backend &kind, int threads, const Size
         a(device, s.rows, s.width, 3), delta(device, s.rows, s.width, 4),
         below(device, s.rows, s.inputs, 1), product(device, s.rows, s.width, 1);
     Matrix w(device, s.width, s.inputs, 0, random.normal(s.width * s.inputs, 0.3)),
-        dw(device, s.width, s.inputs, 0);
+        dw(device, s.width, s.inputs, 0, {}, DKI_ELEMENT_F32);
     Array<float> b(device, random.normal(s.width)), db(device, random.normal(s.width)),
         db_below(device, random.normal(s.inputs)),
         features(device, random.normal(s.rows * s.inputs)),
