@@ -236,7 +236,9 @@ TEST_F(CpuBf16, SeveralThreadsPredictAtATime) {
 
 // ---- memory ------------------------------------------------------------------------------------
 
-// Breaks with primitives or scratch made anew: a step that has been done before allocates nothing.
+// Breaks with primitives or scratch made anew: a step that has been done before allocates nothing. The
+// first one makes no primitives (some 50 allocations), only the scratch of one thread, which may grow
+// once for each of the 10 operations that need some.
 TEST_F(CpuBf16, AStepThatRepeatsAllocatesNothing) {
     support::Allocator allocator;
     Context context(1, DK_BF16, "cpu", allocator.get());
@@ -245,10 +247,12 @@ TEST_F(CpuBf16, AStepThatRepeatsAllocatesNothing) {
     Random random(3);
     const Batch batch = random_batch(net, 133, random);
     Trainer trainer(net, plain_options(133, DK_ADAM, 1e-3));
-    trainer.step(batch);
     const long before = allocator.calls;
     trainer.step(batch);
-    EXPECT_EQ(before, allocator.calls);
+    const long after = allocator.calls;
+    EXPECT_LE(after - before, 10);
+    trainer.step(batch);
+    EXPECT_EQ(after, allocator.calls);
 }
 
 // Breaks with a leak, or with a failure that isn't told: memory that runs out anywhere between the
