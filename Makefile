@@ -1,14 +1,18 @@
 # The short way in; CMake does the work (CMakePresets.json, CMakeLists.txt).
 #
-#   make         builds build/release          make bench    a step against its bare products
+#   make         builds build/release          make bench    measures it beside its peers (below)
 #   make demo    trains on handwritten digits  make format   formats the sources
 #   make test    builds and runs every test    make clean    removes build/
 #   make deps    installs what is missing (Debian; the others call it)
 #
+#   make bench         deltak beside its bare products, PyTorch, JAX and scikit-learn, on the CPU and on
+#                      a GPU where there is one: bench/results, the tables and the charts (10 minutes)
+#   make bench QUICK=1 a minute's run, shown here, which changes nothing outside build/
 #   make gpu-bundle    packs tests and benchmarks for a GPU machine without a toolchain: build/gpu-bundle
 #   make gpu-test      the device tests on this machine's GPU (skipped without one)
 #   make gpu-sanitize  the same under compute-sanitizer: memcheck, racecheck, initcheck, synccheck
 #
+# PEERS=FOLDER takes the peers from a virtual environment of your own, instead of build/peers.
 # JOBS=N sets the number of compilers and tests at a time, CMAKE_FLAGS=… goes to cmake.
 
 MAKEFLAGS += --no-print-directory
@@ -18,6 +22,8 @@ BUILD := build/release
 DEMO := build/demo
 BUNDLE := build/gpu-bundle
 DELTAK := $(BUILD)/deltak
+PEERS ?= build/peers
+QUICK ?=
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp' '*.cu' '*.cuh')
 
 .PHONY: all deps demo test bench gpu-bundle gpu-test gpu-sanitize format check-format clean
@@ -41,11 +47,15 @@ demo: all
 test: all
 	ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS)
 
+# The peers' packages come from PyPI, once; without them deltak is measured beside its floor alone.
+$(PEERS)/installed:
+	python3 -m venv $(PEERS) && $(PEERS)/bin/pip -q install numpy scikit-learn jax torch && touch $@ || \
+	    echo "bench: the peers' packages can't be installed; those that are missing are reported" >&2
+
 bench: all
-	$(DELTAK) bench --device cpu --layers 1024,1024,1024,1024,10 --batch 512
-	$(DELTAK) bench --device cpu --layers 1024,1024,1024,1024,10 --batch 512 --optimizer adamw
-	$(DELTAK) bench --device cpu --workload mnist
-	$(DELTAK) bench --device cpu --workload mnist --optimizer adamw
+	@scripts/setup-debian.sh bench
+	@[ $(PEERS) != build/peers ] || $(MAKE) $(PEERS)/installed
+	bench/run.sh $(BUILD) $(PEERS) $(QUICK)
 
 gpu-bundle: all
 	scripts/gpu-bundle.sh $(BUILD) $(BUNDLE)

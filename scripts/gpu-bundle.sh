@@ -26,7 +26,7 @@ copy_libraries() {
     done < <(ldd "$1")
 }
 
-cp "$build/deltak" "$out/"
+cp "$build/deltak" "$build/contestant" "$build/probe_cublaslt" "$out/"
 cp -P "$build"/libdeltak.so* "$build/libdeltak_cuda.so" "$out/lib/"
 for test in "$build"/tests/test_*; do
     name=$(basename "$test")
@@ -36,7 +36,9 @@ for test in "$build"/tests/test_*; do
     fi
 done
 find "$out" -type f \( -perm -u+x -o -name '*.so*' \) -exec strip --strip-unneeded {} +
-for program in "$out/deltak" "$out"/tests/*; do copy_libraries "$program"; done
+for program in "$out/deltak" "$out/contestant" "$out/probe_cublaslt" "$out"/tests/*; do
+    copy_libraries "$program"
+done
 # The tests have libdeltak's objects in themselves, and look for the plugin beside themselves.
 ln -s ../lib/libdeltak_cuda.so "$out/tests/libdeltak_cuda.so"
 
@@ -66,6 +68,9 @@ else
     echo "no MNIST in $data: the bundle goes without it" >&2
 fi
 
+mkdir -p "$out/bench/peers"
+cp "$here"/../bench/*.py "$out/bench/"
+cp "$here"/../bench/peers/protocol.py "$here"/../bench/peers/contestant_*.py "$out/bench/peers/"
 cp "$here/gpu-run.sh" "$out/run.sh"
 chmod +x "$out/run.sh"
 git -C "$here" rev-parse HEAD >"$out/commit" 2>/dev/null || echo unknown >"$out/commit"

@@ -2,19 +2,27 @@
 # Tests and measures deltak on this machine's GPU. Needs a driver and the CUDA libraries (of a toolkit,
 # or of Python wheels); nothing else. Without a GPU everything is reported as skipped.
 #
-#     ./run.sh [RESULTS]             the tests, MNIST, the checks, the benchmarks
+#     ./run.sh [RESULTS]             the tests, the comparison with PyTorch (where python3 has it), MNIST,
+#                                    the checks
+#     ./run.sh --bench [RESULTS]     the comparison alone
 #     ./run.sh --sanitize [RESULTS]  the tests under compute-sanitizer's four tools
 #
+# BUDGET=SECONDS in the environment (default 500) is what the comparison may take, sweeps included; it
+# starts with what matters most, and keeps what is done by then.
+#
 # RESULTS (default results; beside this script unless absolute) gets summary.json, a JSON report for
-# each test program, and the logs.
+# each test program, probe_cublaslt.json (which fusions are real here) and the logs.
 # Exit code 0: nothing failed.
 set -uo pipefail
 cd "$(dirname "$0")" || exit 1
-sanitize=no
-if [ "${1:-}" = --sanitize ]; then
-    sanitize=yes
+mode=all
+case ${1:-} in
+--sanitize | --bench)
+    mode=${1#--}
     shift
-fi
+    ;;
+esac
+library_path=${LD_LIBRARY_PATH:-}
 results=${1:-results}
 mkdir -p "$results"
 results=$(cd "$results" && pwd)
@@ -89,7 +97,31 @@ run_sanitizers() {
     done
 }
 
-# --- the command: agreement with the reference, MNIST, speed --------------------------------------
+# --- speed, beside the peers that this machine's Python has ---------------------------------------
+
+# compare.py gives the libraries of this folder to deltak alone: PyTorch brings its own.
+compare() {
+    local name=$1 budget=$2
+    shift 2
+    count "bench-$name" env LD_LIBRARY_PATH="$library_path" python3 bench/compare.py --build "$root" \
+        --library-path "$LD_LIBRARY_PATH" --device cuda --budget "$budget" --patience 150 \
+        --out "$results/$name.json" "$@"
+}
+
+# Three quarters of the time for the workloads, the rest for the two sweeps.
+run_bench() {
+    local budget=${BUDGET:-500}
+    if ! command -v python3 >/dev/null; then
+        echo "no python3 here: nothing is compared"
+        skipped=$((skipped + 1))
+        return
+    fi
+    compare cuda $((budget * 3 / 4)) --rounds 7
+    compare cuda-width $((budget / 8)) --sweep width --rounds 5
+    compare cuda-batch $((budget / 8)) --sweep batch --rounds 5
+}
+
+# --- the command: agreement with the reference, MNIST ---------------------------------------------
 
 device() { ./deltak "$@" --device cuda; }
 
@@ -98,12 +130,8 @@ run_command() {
         count "check-$precision" device check --precision $precision --json
         count "check-wide-$precision" device check --precision $precision --layers 257,300,129,10 \
             --batch 200 --json
-        for workload in wide medium narrow mnist; do
-            for optimizer in sgd adamw; do
-                count "bench-$workload-$precision-$optimizer" device bench --workload $workload \
-                    --precision $precision --optimizer $optimizer --json
-            done
-        done
+        count "check-gelu-$precision" device check --precision $precision --layers 257,304,128,10 \
+            --batch 200 --activation gelu_tanh --json
         if [ -d data/mnist ]; then
             count "mnist-$precision" device train --data data/mnist --hidden 512,512 --epochs 10 \
                 --seed 1 --precision $precision --out "$results/mnist-$precision.safetensors"
@@ -119,18 +147,32 @@ run_command() {
     fi
 }
 
-if [ $sanitize = yes ]; then
-    run_sanitizers
-else
+gpu() { [ -s "$results/device.json" ]; }
+
+case $mode in
+sanitize) run_sanitizers ;;
+bench) if gpu; then run_bench; else skipped=$((skipped + 1)); fi ;;
+*)
     run_tests
-    if [ -s "$results/device.json" ]; then run_command; else skipped=$((skipped + 1)); fi
-fi
+    if gpu; then
+        count probe_cublaslt ./probe_cublaslt --budget 120 --json "$results/probe_cublaslt.json"
+        run_bench
+        run_command
+    else
+        skipped=$((skipped + 1))
+    fi
+    ;;
+esac
 
 {
     echo "{\"commit\": \"$(cat commit)\","
-    if [ -s "$results/device.json" ]; then echo "\"device\": $(cat "$results/device.json"),"; fi
+    if gpu; then echo "\"device\": $(cat "$results/device.json"),"; fi
     echo "\"passed\": $passed, \"skipped\": $skipped, \"failed\": $failed, \"runs\": ["
-    (IFS=$',\n' && printf '%s' "${rows[0]:-}" && printf ',\n%s' "${rows[@]:1}")
+    separator=
+    for row in "${rows[@]}"; do
+        printf '%s%s' "$separator" "$row"
+        separator=$',\n'
+    done
     echo "]}"
 } >"$results/summary.json"
 echo "$passed passed, $failed failed, $skipped skipped; logs in $results"

@@ -3,10 +3,14 @@
 # no network used, if all are there.
 #
 #     scripts/setup-debian.sh        what `make test` and `make demo` need
+#     scripts/setup-debian.sh bench  also what `make bench` needs: venv for the peers, matplotlib
 #     scripts/setup-debian.sh ci     also the compilers, checkers and locale of .ci/run
 set -eu
 
 packages="cmake gcc g++ make pkg-config libdnnl-dev libjansson-dev zlib1g-dev libgtest-dev"
+if [ "${1:-}" = bench ]; then
+    packages="$packages python3-venv python3-matplotlib"
+fi
 if [ "${1:-}" = ci ]; then
     packages="$packages git clang clang-format libomp-dev locales"
 fi

@@ -179,12 +179,48 @@ TEST_F(Command, ChecksAgainstTheReference) {
 TEST_F(Command, BenchmarksAStep) {
     const Json o = json({"bench", "--layers", "32,16,4", "--batch", "16", "--seconds", "0.05",
                          "--repeats", "3", "--device", "cpu", "--json"});
-    has_keys(o, {"step_ms", "floor_ms", "ratio", "samples_per_s", "gflops", "ratio_low",
-                 "ratio_high", "device", "kernel", "threads", "floor_library", "optimizer",
-                 "layers", "batch", "version"});
+    has_keys(o,
+             {"step_ms",        "step_ms_low", "step_ms_high",  "floor_ms",        "floor_ms_low",
+              "floor_ms_high",  "ratio",       "ratio_low",     "ratio_high",      "forward_ms",
+              "backward_ms",    "update_ms",   "samples_per_s", "gflops",          "tflops",
+              "floor_fraction", "host_us",     "device_bytes",  "host_peak_bytes", "repeats",
+              "floor_library",  "device",      "device_name",   "kernel",          "precision",
+              "threads",        "version",     "workload",      "layers",          "batch",
+              "optimizer",      "activation"});
     EXPECT_GT(number(o, "step_ms"), 0);
     EXPECT_EQ(number(o, "batch"), 16);
     EXPECT_STREQ(json_string_value(json_object_get(o.get(), "optimizer")), "sgd");
+    EXPECT_EQ(json_object_get(o.get(), "operations"), nullptr) << "only with --explain";
+}
+
+TEST_F(Command, ExplainsAStep) {
+    const std::vector<std::string> options = {
+        "bench",     "--layers", "32,16,4",  "--batch", "16",          "--seconds", "0",
+        "--repeats", "2",        "--device", "cpu",     "--optimizer", "adamw",     "--explain"};
+    std::vector<std::string> as_json = options;
+    as_json.emplace_back("--json");
+    const Json o = json(as_json);
+    has_keys(o, {"matrix_gflops", "bandwidth_gb_s", "launch_us", "operations"});
+    json_t *rows = json_object_get(o.get(), "operations");
+    EXPECT_EQ(json_array_size(rows), 10u)
+        << "begin, gather, 2 forward, loss, 2 weight gradients, 1 data gradient, 2 updates";
+    size_t index;
+    json_t *row;
+    double flops = 0;
+    json_array_foreach(rows, index, row) {
+        EXPECT_TRUE(json_is_string(json_object_get(row, "operation")));
+        for (const char *key :
+             {"layer", "lane", "flops", "bytes", "launches", "predicted_ms", "measured_ms"})
+            EXPECT_TRUE(json_is_number(json_object_get(row, key))) << key;
+        flops += json_number_value(json_object_get(row, "flops"));
+    }
+    EXPECT_EQ(flops, number(o, "flops"));
+    EXPECT_GE(json_array_size(json_object_get(o.get(), "bandwidth_gb_s")), 1u);
+    const Outcome table = run(options);
+    EXPECT_EQ(table.code, 0) << table.err;
+    for (const char *text :
+         {"weight gradient", "should, ms", "launches", "above the bare products"})
+        EXPECT_NE(table.out.find(text), std::string::npos) << text;
 }
 
 TEST_F(Command, InfoListsWhatThereIs) {

@@ -165,6 +165,42 @@ TEST_F(CpuBf16, UpdateAndCastRoundTheWorkingCopyOfTheirRange) {
     }
 }
 
+// ---- cost --------------------------------------------------------------------------------------
+
+// Breaks where a matrix counts for its fp32 bytes, or what stays fp32 for fewer: 64 rows, 16 → 32.
+TEST_F(CpuBf16, CostCountsTwoBytesForWhatIsBf16) {
+    Device device({"cpu_bf16", operations::open_cpu_bf16}, 1);
+    float place = 0.0f;
+    const dki_matrix in = {&place, 64, 16, 16}, w = {&place, 32, 16, 16},
+                     out = {&place, 64, 32, 32};
+    const auto expect = [&](const dki_operation &operation, double read, double written) {
+        dki_cost cost{};
+        EXPECT_EQ(DK_OK, device.ops->cost(device.backend, &operation, &cost));
+        EXPECT_EQ(read, cost.read);
+        EXPECT_EQ(written, cost.written);
+    };
+    dki_operation o{};
+    o.kind = DKI_OPERATION_FORWARD;
+    o.as.forward.a_in = in, o.as.forward.w = w, o.as.forward.a_out = out;
+    o.as.forward.b = &place; // b is fp32
+    expect(o, 2 * (1024 + 512) + 4 * 32, 2 * 2048);
+    o = dki_operation{};
+    o.kind = DKI_OPERATION_BACKWARD_DATA;
+    o.as.backward_data.delta = out, o.as.backward_data.w = w, o.as.backward_data.delta_out = in;
+    o.as.backward_data.g.kind = DK_RELU, o.as.backward_data.db = &place; // and so is db
+    expect(o, 2 * (2048 + 512 + 1024), 2 * 1024 + 4 * 16);
+    o = dki_operation{};
+    o.kind = DKI_OPERATION_BACKWARD_PARAMS;
+    o.as.backward_params.delta = out, o.as.backward_params.a_in = in; // and dW
+    o.as.backward_params.dw = w;
+    expect(o, 2 * (2048 + 1024), 4 * 512);
+    o = dki_operation{};
+    o.kind = DKI_OPERATION_UPDATE;
+    o.as.update.range = {0, 1000};
+    o.as.update.working = &place;
+    expect(o, 8000, 4000 + 2000);
+}
+
 // ---- sessions and training ---------------------------------------------------------------------
 
 // A network of more than one tile each way, with a short one at every edge.

@@ -273,7 +273,8 @@ TEST_F(CudaGpu, EveryAlgorithmOfAReluLayerIsExact) {
                                    on_device<uint16_t>(want.size()),
                                    upload(bias16),
                                    on_device<uint8_t>(mask.size()),
-                                   on_device<char>(size_t(product.workspace))};
+                                   on_device<char>(size_t(product.workspace)),
+                                   nullptr};
     for (int i = 0; i < count; ++i) {
         SCOPED_TRACE(i);
         EXPECT_TRUE(dki_gpu_algorithm_valid(gpu, &product, &list[i]));

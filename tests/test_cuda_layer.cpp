@@ -95,6 +95,11 @@ const Epilogue epilogues[] = {
     {DKI_EPILOGUE_RELU_AUX_BIAS, CUBLASLT_EPILOGUE_RELU_AUX_BIAS, true, true},
     {DKI_EPILOGUE_DRELU, CUBLASLT_EPILOGUE_DRELU, false, true},
     {DKI_EPILOGUE_DRELU_BGRAD, CUBLASLT_EPILOGUE_DRELU_BGRAD, true, true},
+    {DKI_EPILOGUE_GELU_BIAS, CUBLASLT_EPILOGUE_GELU_BIAS, true, false},
+    {DKI_EPILOGUE_GELU_AUX_BIAS, CUBLASLT_EPILOGUE_GELU_AUX_BIAS, true, true},
+    {DKI_EPILOGUE_DGELU, CUBLASLT_EPILOGUE_DGELU, false, true},
+    {DKI_EPILOGUE_DGELU_BGRAD, CUBLASLT_EPILOGUE_DGELU_BGRAD, true, true},
+    {DKI_EPILOGUE_BGRADB, CUBLASLT_EPILOGUE_BGRADB, true, false},
 };
 
 } // namespace
@@ -163,6 +168,29 @@ TEST(CudaProducts, SumsAreFp32AndTf32OnlyWhereAskedFor) {
             EXPECT_EQ(attribute<int32_t>(made, CUBLASLT_MATMUL_DESC_POINTER_MODE),
                       CUBLASLT_POINTER_MODE_HOST);
         }
+}
+
+// α and β that the host reads would be baked into a graph, and all its steps would have one rate.
+TEST(CudaProducts, AnUpdatesScalarsAreReadOnTheDevice) {
+    for (int32_t accumulate : {DKI_OVERWRITE, DKI_ADD, DKI_SCALE}) {
+        dki_product product = forward_product();
+        product.accumulate = accumulate;
+        dki_product_description made;
+        ASSERT_EQ(dki_product_describe(&product, nullptr, &made), CUBLAS_STATUS_SUCCESS);
+        EXPECT_EQ(attribute<int32_t>(made, CUBLASLT_MATMUL_DESC_POINTER_MODE),
+                  accumulate == DKI_SCALE ? CUBLASLT_POINTER_MODE_DEVICE
+                                          : CUBLASLT_POINTER_MODE_HOST);
+    }
+}
+
+TEST(CudaProducts, AShareOfTheMultiprocessorsReachesTheLibrary) {
+    for (int processors : {0, 116}) {
+        dki_product product = forward_product();
+        product.processors = processors;
+        dki_product_description made;
+        ASSERT_EQ(dki_product_describe(&product, nullptr, &made), CUBLAS_STATUS_SUCCESS);
+        EXPECT_EQ(attribute<int32_t>(made, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET), processors);
+    }
 }
 
 // The heuristic reads from the addresses how aligned they are: one that is better aligned than the

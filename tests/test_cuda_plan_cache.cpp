@@ -79,7 +79,7 @@ class CudaPlanCache : public testing::Test {
     static dki_plan_key key(int64_t m = 512) {
         dki_plan_key made;
         memset(&made, 0, sizeof made);
-        made.product = {m, 128, 784, 784, 784, 512, 0, 1, 0, 0, 0, 0, 0, 0, 128, 4096};
+        made.product = {m, 128, 784, 784, 784, 512, 0, 1, 0, 0, 0, 0, 0, 0, 128, 4096, 0};
         made.question = DKI_QUESTION_ALGORITHM;
         return made;
     }

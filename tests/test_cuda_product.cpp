@@ -12,6 +12,7 @@ extern "C" {
 #include <cstring>
 #include <functional>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -118,6 +119,21 @@ TEST(CudaProduct, MultipliedOutInColumnOrderIsTheProductInRowOrder) {
                     }
 }
 
+const std::set<int> without_bias = {DKI_EPILOGUE_NONE, DKI_EPILOGUE_DRELU, DKI_EPILOGUE_DGELU};
+const std::set<int> with_mask = {DKI_EPILOGUE_RELU_AUX_BIAS, DKI_EPILOGUE_DRELU,
+                                 DKI_EPILOGUE_DRELU_BGRAD};
+const std::set<int> with_aux = {DKI_EPILOGUE_RELU_AUX_BIAS, DKI_EPILOGUE_DRELU,
+                                DKI_EPILOGUE_DRELU_BGRAD,   DKI_EPILOGUE_GELU_AUX_BIAS,
+                                DKI_EPILOGUE_DGELU,         DKI_EPILOGUE_DGELU_BGRAD};
+
+/// The product that an epilogue belongs to.
+dki_product_kind kind_of(int epilogue) {
+    if (epilogue == DKI_EPILOGUE_BGRADB) return DKI_PRODUCT_PARAMS;
+    const std::set<int> backward = {DKI_EPILOGUE_DRELU, DKI_EPILOGUE_DRELU_BGRAD,
+                                    DKI_EPILOGUE_DGELU, DKI_EPILOGUE_DGELU_BGRAD};
+    return backward.count(epilogue) ? DKI_PRODUCT_DATA : DKI_PRODUCT_FORWARD;
+}
+
 /// A product of 128 rows, 784 → 512, whose tensors start on 256 bytes.
 struct Example {
     dki_product_rules rules{DKI_ELEMENT_F32, false, 4096};
@@ -137,10 +153,9 @@ struct Example {
                                            : dki_bare_product{kind, y, x, w};
         extras.epilogue = epilogue;
         extras.workspace = address(0x40000);
-        const bool aux = epilogue >= DKI_EPILOGUE_RELU_AUX_BIAS;
-        if (epilogue != DKI_EPILOGUE_NONE && epilogue != DKI_EPILOGUE_DRELU)
-            extras.bias = address(0x50000);
-        if (aux) extras.aux = address(0x60000);
+        if (!without_bias.count(epilogue)) extras.bias = address(0x50000);
+        if (with_aux.count(epilogue)) extras.aux = address(0x60000);
+        extras.aux_ld = 800; // of GELU's
         make();
     }
     void make() { dki_product_make(&rules, &bare, &extras, &product, &operands); }
@@ -199,15 +214,16 @@ TEST(CudaProduct, TypesFollowTheRules) {
 
 TEST(CudaProduct, EpiloguesTakeWhatTheyNeed) {
     for (int epilogue = 0; epilogue < DKI_EPILOGUE_COUNT; ++epilogue) {
-        const auto kind = epilogue >= DKI_EPILOGUE_DRELU ? DKI_PRODUCT_DATA : DKI_PRODUCT_FORWARD;
-        Example example(kind, static_cast<dki_epilogue>(epilogue));
+        Example example(kind_of(epilogue), static_cast<dki_epilogue>(epilogue));
         EXPECT_EQ(example.validate(), DK_OK) << epilogue << ": " << dk_error_text();
         EXPECT_EQ(example.product.epilogue, epilogue);
         EXPECT_EQ(example.operands.bias, example.extras.bias);
         EXPECT_EQ(example.operands.aux, example.extras.aux);
         EXPECT_EQ(example.operands.workspace, example.extras.workspace);
-        const bool aux = epilogue >= DKI_EPILOGUE_RELU_AUX_BIAS;
-        EXPECT_EQ(example.product.ld_aux, aux ? dki_relu_aux_ld(example.product.m) : 0);
+        EXPECT_EQ(example.product.ld_aux, with_mask.count(epilogue)
+                                              ? dki_relu_aux_ld(example.product.m)
+                                          : with_aux.count(epilogue) ? 800
+                                                                     : 0);
     }
 }
 
@@ -226,7 +242,7 @@ TEST(CudaProduct, EqualProductsAreEqualBytes) {
     memset(&two.product, 0xa5, sizeof two.product);
     two.make();
     EXPECT_EQ(memcmp(&one.product, &two.product, sizeof one.product), 0);
-    EXPECT_EQ(sizeof(dki_product), 8 * sizeof(int64_t) + 8 * sizeof(int32_t)) << "no padding";
+    EXPECT_EQ(sizeof(dki_product), 9 * sizeof(int64_t) + 8 * sizeof(int32_t)) << "no padding";
 }
 
 // The least of all addresses counts, the bias's and the mask's, too. Beyond 128 it makes no
@@ -304,7 +320,10 @@ const Broken kinds_of_number[] = {
     {"TF32 neither on nor off", DK_E_UNSUPPORTED, [](Example &e) { e.product.tf32 = 2; }},
     {"A neither way", DK_E_UNSUPPORTED, [](Example &e) { e.product.trans_a = 2; }},
     {"B neither way", DK_E_UNSUPPORTED, [](Example &e) { e.product.trans_b = -1; }},
-    {"a β of 2", DK_E_UNSUPPORTED, [](Example &e) { e.product.accumulate = 2; }},
+    {"an unknown use of D", DK_E_UNSUPPORTED, [](Example &e) { e.product.accumulate = 3; }},
+    {"a negative use of D", DK_E_UNSUPPORTED, [](Example &e) { e.product.accumulate = -1; }},
+    {"fewer than no multiprocessors", DK_E_UNSUPPORTED,
+     [](Example &e) { e.product.processors = -1; }},
 };
 
 const Broken epilogues[] = {
@@ -333,6 +352,15 @@ const Broken epilogues[] = {
          e.product.epilogue = DKI_EPILOGUE_DRELU_BGRAD, e.operands.bias = address(0x50000);
      },
      DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU, DKI_ELEMENT_BF16},
+    {"GELU's z on 4 elements", DK_E_SHAPE, [](Example &e) { e.product.ld_aux = 804; },
+     DKI_PRODUCT_FORWARD, DKI_EPILOGUE_GELU_AUX_BIAS},
+    {"GELU's z below the rows", DK_E_SHAPE, [](Example &e) { e.product.ld_aux = 776; },
+     DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU},
+    {"GELU without its z", DK_E_SHAPE, [](Example &e) { e.operands.aux = nullptr; },
+     DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU},
+    {"the bias gradient of a B as it is", DK_E_UNSUPPORTED,
+     [](Example &e) { e.product.trans_b = 0, e.product.ldb = 784; }, DKI_PRODUCT_PARAMS,
+     DKI_EPILOGUE_BGRADB},
     {"an epilogue added to D", DK_E_UNSUPPORTED, [](Example &e) { e.product.accumulate = 1; },
      DKI_PRODUCT_FORWARD, DKI_EPILOGUE_BIAS},
     {"an epilogue and D of its own type", DK_E_UNSUPPORTED,
@@ -343,6 +371,14 @@ const Broken epilogues[] = {
 const Broken addresses[] = {
     {"no A", DK_E_SHAPE, [](Example &e) { e.operands.a = nullptr; }},
     {"no B", DK_E_SHAPE, [](Example &e) { e.operands.b = nullptr; }},
+    {"no scalars", DK_E_SHAPE, [](Example &e) { e.product.accumulate = DKI_SCALE; }},
+    {"scalars without use", DK_E_SHAPE,
+     [](Example &e) { e.operands.scalars = static_cast<const float *>(address(0x70000)); }},
+    {"scalars in the middle of a float", DK_E_SHAPE,
+     [](Example &e) {
+         e.product.accumulate = DKI_SCALE;
+         e.operands.scalars = static_cast<const float *>(address(0x70002));
+     }},
     {"no D", DK_E_SHAPE, [](Example &e) { e.operands.d = nullptr; }},
     {"A misaligned", DK_E_SHAPE, [](Example &e) { e.operands.a = address(0x20040); }},
     {"B misaligned", DK_E_SHAPE, [](Example &e) { e.operands.b = address(0x10004); }},

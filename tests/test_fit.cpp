@@ -2,6 +2,7 @@
 // gives the same bits at any number of threads.
 #include "support_fit.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace {
@@ -165,6 +166,43 @@ TEST_F(Fit, AShortBatchCountsForItsRows) {
               DK_OK)
         << dk_error_text();
     EXPECT_EQ(result.train_loss, 11.0);
+}
+
+// The rows as they lie, every epoch: the same bits as the same batches one by one by dk_trainer_step,
+// a short last one included. A permutation of the rows gives others.
+TEST_F(Fit, TakesTheRowsInTheirOwnOrder) {
+    support::Arrays arrays;
+    arrays.features = 3;
+    arrays.target_count = 2;
+    arrays.x = support::normal(3 * 10, 1);
+    arrays.targets = support::normal(2 * 10, 2);
+    support::Dataset data = arrays.open(context.get());
+    dk_train_options options = batches(4);
+    options.schedule = DK_SCHEDULE_CONSTANT;
+    options.warmup = 0;
+    const Description description(3, {layer(5, DK_TANH), layer(2, DK_IDENTITY)});
+    auto fitted = [&](bool in_order) {
+        support::Net net = support::net(context.get(), description);
+        dk_fit_options fit = epochs(2);
+        fit.in_order = in_order;
+        EXPECT_EQ(dk_trainer_fit(support::trainer(net.get(), options).get(), data.get(), nullptr,
+                                 &fit, nullptr),
+                  DK_OK)
+            << dk_error_text();
+        return support::parameter_bits(net.get());
+    };
+    support::Net net = support::net(context.get(), description);
+    support::Trainer trainer = support::trainer(net.get(), options);
+    for (int epoch = 0; epoch < 2; ++epoch)
+        for (int64_t first = 0; first < 10; first += 4) {
+            dk_batch batch = DK_BATCH_INIT;
+            batch.rows = std::min<int64_t>(4, 10 - first);
+            batch.x = arrays.x.data() + 3 * first;
+            batch.targets = arrays.targets.data() + 2 * first;
+            ASSERT_EQ(dk_trainer_step(trainer.get(), &batch, nullptr), DK_OK) << dk_error_text();
+        }
+    EXPECT_EQ(fitted(true), support::parameter_bits(net.get()));
+    EXPECT_NE(fitted(false), support::parameter_bits(net.get()));
 }
 
 // ---- stopping ----------------------------------------------------------------------------------

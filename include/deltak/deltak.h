@@ -649,10 +649,12 @@ typedef struct dk_fit_options {
                              ran; needs `valid` */
     dk_progress_fn progress; /**< or NULL */
     void *progress_user;     /**< first argument of progress */
+    bool in_order; /**< take the rows in the data set's own order, instead of a new one each epoch:
+                        for comparisons, and for data that were shuffled before */
 } dk_fit_options;
 
 #define DK_FIT_OPTIONS_INIT                                                                        \
-    { sizeof(dk_fit_options), 10, 0, false, NULL, NULL }
+    { sizeof(dk_fit_options), 10, 0, false, NULL, NULL, false }
 
 typedef struct dk_fit_result {
     int64_t epochs;     /**< epochs completed */
@@ -665,7 +667,7 @@ typedef struct dk_fit_result {
 } dk_fit_result;
 
 /** Trains on a data set, every row once an epoch in a new order (a seeded permutation of all rows,
- *  the same on every device); an epoch's last batch holds what is left over. A second fit goes on
+ *  the same on every device) unless in_order is set; an epoch's last batch holds what is left over. A second fit goes on
  *  with the next order and its own schedule. `valid`, `options` and `result` may be NULL; result is
  *  filled on DK_OK and DK_E_STOPPED.
  *  DK_E_ARGUMENT (options), DK_E_SHAPE (data that don't fit the network), DK_E_STATE (unlabelled
@@ -802,30 +804,78 @@ DK_API dk_status dk_check(dk_context *context, const dk_net_desc *desc,
 
 typedef struct dk_bench_options {
     size_t size;    /**< sizeof(dk_bench_options) */
-    int repeats;    /**< interleaved pairs of (step, bare products) that count */
-    double seconds; /**< at least so long, all pairs together */
+    int repeats;    /**< rounds that count, 1 … 10000 */
+    double seconds; /**< at least so long, all rounds together */
 } dk_bench_options;
 
 #define DK_BENCH_OPTIONS_INIT                                                                      \
     { sizeof(dk_bench_options), 20, 2.0 }
 
-/** Medians over the pairs, with quartiles. */
+/** Medians over the rounds, with quartiles. Times are of one step, by the device's own clock. */
 typedef struct dk_bench_result {
-    int repeats;
-    double step_ms, step_ms_low, step_ms_high;    /**< one training step: median and quartiles */
-    double floor_ms, floor_ms_low, floor_ms_high; /**< its bare products, nothing else */
-    double ratio, ratio_low, ratio_high;          /**< step/floor, pair by pair */
-    double samples_per_s;                         /**< at the median */
-    double gflops;                                /**< of the products, at the median step */
-    double flops;                                 /**< of the products of one step */
+    int repeats;                                  /**< rounds that count */
+    double step_ms, step_ms_low, step_ms_high;    /**< a training step: median and quartiles */
+    double floor_ms, floor_ms_low, floor_ms_high; /**< its bare matrix products, nothing else */
+    double ratio, ratio_low, ratio_high;          /**< step/floor, round by round */
+    double forward_ms;                            /**< the forward operations alone */
+    double backward_ms;                           /**< the loss and the backward operations alone */
+    double update_ms;      /**< the update alone; on a GPU, a part of it hides in a step */
+    double host_us;        /**< for the calling thread to queue a step; on the CPU, to do it */
+    double samples_per_s;  /**< at the median */
+    double gflops;         /**< 10⁹ operations of the products a second, at the median step */
+    double floor_fraction; /**< floor_ms/step_ms: 1 = nothing but the products takes time */
+    double flops;          /**< of the products of one step; 2 for a multiplication and addition */
+    uint64_t device_bytes; /**< device memory that the context had at the most: parameters, session,
+                                data, workspaces; on the CPU, the same of the host's */
+    uint64_t host_peak_bytes;  /**< the process' largest resident size so far */
     const char *floor_library; /**< the BLAS that made the floor; valid as long as the context */
 } dk_bench_result;
 
-/** Times a training step of `options->batch` random rows, and the bare matrix products of the same
- *  shapes by the fastest BLAS at hand, in turn. DK_E_ARGUMENT, DK_E_MEMORY. */
+/** Times training steps of `options->batch` random rows as dk_trainer_fit runs them, back to back,
+ *  on changing batches; and the bare matrix products of the same shapes by the fastest BLAS at hand.
+ *  In each round everything has its turn. The learning rate is so small that the parameters stay
+ *  where they are. One micro-batch a step. Blocks for at least `bench->seconds`; meanwhile nothing
+ *  else may use the context. `options` and `bench` NULL = the initialisers. DK_E_ARGUMENT,
+ *  DK_E_SHAPE, DK_E_MEMORY, DK_E_NONFINITE. */
 DK_API dk_status dk_benchmark(dk_context *context, const dk_net_desc *desc,
                               const dk_train_options *options, const dk_bench_options *bench,
                               dk_bench_result *result);
+
+/** Working sets whose bandwidth is measured: 64 KiB, and four times the one before. */
+enum { DK_BENCH_SIZES = 7 };
+
+/** What the device was measured to reach, in the same run. */
+typedef struct dk_bench_rates {
+    double matrix_gflops; /**< 10⁹ operations a second of a large matrix product, in the context's
+                               precision */
+    double launch_us;     /**< the shortest operation, in µs, when many are queued */
+    int sizes;            /**< of the working sets below; fewer on a device that takes too long */
+    double working_set[DK_BENCH_SIZES];    /**< bytes, ascending */
+    double bandwidth_gb_s[DK_BENCH_SIZES]; /**< 10⁹ bytes a second, of an update by plain SGD */
+} dk_bench_rates;
+
+/** One operation of a step, as the device does it. */
+typedef struct dk_bench_operation {
+    const char *operation; /**< "gather", "begin", "forward", "loss", "data gradient",
+                                "weight gradient", "decide", "update"; static */
+    size_t layer;          /**< 1 … L, whose W it is about; 0 = none, or several */
+    int lane;              /**< 0 or 1: operations of different lanes may overlap */
+    double flops;          /**< of its matrix product, by formula */
+    double bytes;          /**< read and written, by formula: the least that its launches move */
+    int launches;          /**< kernels; on the CPU, jobs that its threads share */
+    double predicted_ms;   /**< the larger of flops and bytes at the rates that were measured, and
+                                the launches */
+    double measured_ms;    /**< median in real steps, each after another step; where lanes overlap,
+                                operations slow each other down, and their sum is more than a step */
+} dk_bench_operation;
+
+/** dk_benchmark, and where the time goes: fills up to `capacity` rows, one for each operation in the
+ *  order of queueing; *count is how many there are, about 4L + 4. A network of more than 2048
+ *  operations is DK_E_UNSUPPORTED; otherwise as dk_benchmark. */
+DK_API dk_status dk_bench_explain(dk_context *context, const dk_net_desc *desc,
+                                  const dk_train_options *options, const dk_bench_options *bench,
+                                  dk_bench_result *result, dk_bench_rates *rates,
+                                  dk_bench_operation *rows, size_t capacity, size_t *count);
 
 /* ===== 11. Names =========================================================================== */
 

@@ -1,11 +1,12 @@
+#include "bench_report.h"
 #include "cli.h"
 #include "layers.h"
 #include "text.h"
 
-#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { KEY_WORKLOAD = CLI_KEY, KEY_LAYERS, KEY_SECONDS, KEY_REPEATS, KEY_JSON };
+enum { KEY_WORKLOAD = CLI_KEY, KEY_LAYERS, KEY_SECONDS, KEY_REPEATS, KEY_EXPLAIN, KEY_JSON };
 
 /* The standard workloads: what each of them is meant to strain. */
 typedef struct workload {
@@ -33,7 +34,7 @@ typedef struct bench_choices {
     cli_device device;
     dk_bench_options bench;
     const workload *workload; /* or NULL, with layers given */
-    bool json;
+    bool explain, json;
 } bench_choices;
 
 static const struct argp_option options[] = {
@@ -41,20 +42,31 @@ static const struct argp_option options[] = {
     {"layers", KEY_LAYERS, "WIDTHS", 0,
      "All widths from inputs to outputs, as in 784,512,10, instead of a workload", 1},
     {"seconds", KEY_SECONDS, "S", 0, "Measure for at least so long (default {})", 1},
-    {"repeats", KEY_REPEATS, "N", 0, "Pairs of step and bare products that count (default {})", 1},
+    {"repeats", KEY_REPEATS, "N", 0, "Rounds that count (default {})", 1},
+    {"explain", KEY_EXPLAIN, NULL, 0, "Also what each operation of a step costs and takes", 1},
     {"json", KEY_JSON, NULL, 0, "Results as one JSON object", 1},
     {0},
 };
 
 static const char DOC[] =
-    "Times a training step, and in turn with it the bare matrix products of the same shapes by the "
-    "fastest BLAS at hand: the floor. The ratio of the two is what everything else costs."
+    "Times training steps, back to back, and in turn with them the bare matrix products of the "
+    "same "
+    "shapes by the fastest BLAS at hand: the floor. The ratio of the two is what everything else "
+    "costs."
     "\v"
     "The network has the --activation in its hidden layers (relu unless said) and softmax "
-    "cross-entropy. A workload brings its own --batch unless said.\n"
+    "cross-entropy. A workload brings its own --batch unless said. The data are random, and the "
+    "learning rate is so small that the parameters stay where they are.\n"
+    "\n"
+    "--explain lists the operations of a step: the flops and bytes that they cost by formula, what "
+    "they should take on a device with the speed of a large product and of an update over as much "
+    "memory (both measured in the same run), and what they take. An operation that takes much "
+    "longer "
+    "than predicted is where time can be won.\n"
     "\n"
     "Examples:\n"
     "  deltak bench --workload mnist --device cpu\n"
+    "  deltak bench --workload medium --precision bf16 --explain\n"
     "  deltak bench --layers 1024,1024,1024,1024,10 --batch 512 --optimizer adamw --json";
 
 static void use_workload(bench_choices *choices, const workload *chosen) {
@@ -94,6 +106,9 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
     case KEY_REPEATS:
         choices->bench.repeats = (int)cli_integer("--repeats", argument, 1, 10000);
         return 0;
+    case KEY_EXPLAIN:
+        choices->explain = true;
+        return 0;
     case KEY_JSON:
         choices->json = true;
         return 0;
@@ -122,57 +137,25 @@ static const struct argp_child children[] = {{&cli_layer_argp, 0, "Network:", 2}
                                              {0}};
 static const struct argp argp = {options, parse, NULL, DOC, children, describe, NULL};
 
-static void print_json(const bench_choices *choices, const dk_context *context,
-                       const dk_bench_result *r) {
-    json_t *object = cli_json_object();
-    cli_json_text(object, "workload", choices->workload ? choices->workload->name : NULL);
-    cli_json_put(object, "layers", cli_layers_json(&choices->layers));
-    cli_json_integer(object, "batch", choices->train.batch);
-    cli_json_text(object, "optimizer", dk_optimizer_name(choices->train.optimizer));
-    cli_json_text(object, "activation", dk_activation_name(choices->network.activation));
-    const struct {
-        const char *key;
-        double value;
-    } numbers[] = {
-        {"step_ms", r->step_ms},
-        {"step_ms_low", r->step_ms_low},
-        {"step_ms_high", r->step_ms_high},
-        {"floor_ms", r->floor_ms},
-        {"floor_ms_low", r->floor_ms_low},
-        {"floor_ms_high", r->floor_ms_high},
-        {"ratio", r->ratio},
-        {"ratio_low", r->ratio_low},
-        {"ratio_high", r->ratio_high},
-        {"samples_per_s", r->samples_per_s},
-        {"gflops", r->gflops},
-        {"flops", r->flops},
-    };
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; ++i)
-        cli_json_real(object, numbers[i].key, numbers[i].value);
-    cli_json_integer(object, "repeats", r->repeats);
-    cli_json_text(object, "floor_library", r->floor_library);
-    cli_json_machine(object, context);
-    cli_json_print(object);
+/* dk_bench_explain's rows: about four for each layer. */
+static dk_status explain(const bench_choices *choices, dk_context *context, const dk_net_desc *desc,
+                         bench_report *report) {
+    const size_t capacity = 8 * (desc->layer_count + 1);
+    report->rates = cli_allocate(1, sizeof *report->rates);
+    report->rows = cli_allocate(capacity, sizeof *report->rows);
+    const dk_status status =
+        dk_bench_explain(context, desc, &choices->train, &choices->bench, &report->result,
+                         report->rates, report->rows, capacity, &report->count);
+    if (report->count > capacity) report->count = capacity;
+    return status;
 }
 
-static void print_table(const bench_choices *choices, const dk_context *context,
-                        const dk_bench_result *r) {
-    char widths[256];
-    dk_context_info info = {0};
-    dk_context_describe(context, &info);
-    printf("%s, batch %lld, %s, %s on %s\n\n",
-           cli_layers_text(&choices->layers, widths, sizeof widths),
-           (long long)choices->train.batch, dk_optimizer_name(choices->train.optimizer),
-           dk_precision_name(info.precision), info.device ? info.device : "?");
-    printf("%-22s %10s %10s %10s\n", "", "quartile", "median", "quartile");
-    printf("%-22s %10.4g %10.4g %10.4g\n", "step, ms", r->step_ms_low, r->step_ms, r->step_ms_high);
-    printf("%-22s %10.4g %10.4g %10.4g\n", "bare products, ms", r->floor_ms_low, r->floor_ms,
-           r->floor_ms_high);
-    printf("%-22s %10.3f %10.3f %10.3f\n", "ratio", r->ratio_low, r->ratio, r->ratio_high);
-    printf("%-22s %10s %10.4g\n", "samples/s", "", r->samples_per_s);
-    printf("%-22s %10s %10.4g\n", "Gflop/s", "", r->gflops);
-    printf("\nbare products by %s, %d pairs\n", r->floor_library ? r->floor_library : "?",
-           r->repeats);
+static void print(const bench_choices *choices, const dk_context *context,
+                  const bench_report *report) {
+    if (choices->json)
+        cli_bench_json(report, context);
+    else
+        cli_bench_table(report, context);
 }
 
 int cli_bench(int argc, char **argv) {
@@ -189,17 +172,23 @@ int cli_bench(int argc, char **argv) {
     cli_parse(&argp, argc, argv, &choices);
     dk_net_desc desc =
         cli_layers_describe(&choices.layers, &choices.network, choices.train.seed, layers);
+    bench_report report = {.workload = choices.workload ? choices.workload->name : NULL,
+                           .layers = &choices.layers,
+                           .network = &choices.network,
+                           .train = &choices.train};
     dk_context *context = NULL;
-    dk_bench_result result = {0};
     int code = CLI_OK;
     dk_status status = cli_device_open(&choices.device, &context);
-    if (!status) status = dk_benchmark(context, &desc, &choices.train, &choices.bench, &result);
+    if (!status && choices.explain)
+        status = explain(&choices, context, &desc, &report);
+    else if (!status)
+        status = dk_benchmark(context, &desc, &choices.train, &choices.bench, &report.result);
     if (status)
         code = cli_fail(CLI_AT_OPTIONS, status);
-    else if (choices.json)
-        print_json(&choices, context, &result);
     else
-        print_table(&choices, context, &result);
+        print(&choices, context, &report);
+    free(report.rates);
+    free(report.rows);
     dk_context_destroy(context);
     return code;
 }

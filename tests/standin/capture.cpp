@@ -6,6 +6,40 @@
 
 namespace standin {
 
+/// The next node of a stream that captures.
+void Device::append(Stream *stream, Node node) {
+    Capture &capture = *stream->capture;
+    std::set<size_t> &tail = capture.tails[stream];
+    node.after.assign(tail.begin(), tail.end());
+    capture.nodes.push_back(std::move(node));
+    tail = {capture.nodes.size() - 1};
+}
+
+/// Notes a time in an event, if it is still there.
+static void note(const Device &d, Event *event, double time) {
+    if (!d.events.count(event)) return;
+    event->token = std::make_shared<Token>();
+    event->token->over = true;
+    event->token->time = time;
+}
+
+/// Whether each node follows the one before it.
+static bool is_chain(const Graph &graph) {
+    for (size_t i = 1; i < graph.nodes.size(); ++i) {
+        const auto &after = graph.nodes[i].after;
+        if (std::find(after.begin(), after.end(), i - 1) == after.end()) return false;
+    }
+    return true;
+}
+
+/// When a graph that began at `start` is over.
+static double end_of(const Device &d, const GraphRun &run, double start) {
+    double longest = start, sum = 0;
+    for (double end : run.ends) longest = std::max(longest, end);
+    for (const Node &node : run.graph->nodes) sum += node.work.ms;
+    return d.contention > 0 && !is_chain(*run.graph) ? start + d.contention * sum : longest;
+}
+
 /// Runs one node that can run; whether it was the last.
 bool Device::graph_step(Stream &stream, GraphRun &run) {
     Graph &graph = *run.graph;
@@ -21,13 +55,16 @@ bool Device::graph_step(Stream &stream, GraphRun &run) {
         const size_t node = able[choose(able.size())];
         double start = stream.clock;
         for (size_t before : graph.nodes[node].after) start = std::max(start, run.ends[before]);
-        graph.nodes[node].work.run();
+        if (Event *mark = graph.nodes[node].mark)
+            note(*this, mark, start);
+        else
+            graph.nodes[node].work.run();
         run.done[node] = true;
         run.ends[node] = start + graph.nodes[node].work.ms;
         --run.left;
     }
     if (run.left > 0) return false;
-    for (double end : run.ends) stream.clock = std::max(stream.clock, end);
+    stream.clock = end_of(*this, run, stream.clock);
     graph.runner = nullptr;
     ++counts.graph_launches;
     return true;
@@ -63,6 +100,20 @@ static dk_status wait_captured(Event *event, Stream *stream) {
 
 using standin::device;
 using standin::Guard;
+
+/// In a capture it is a node of its own, which others of the stream follow.
+dk_status dki_gpu_event_mark(dki_gpu *gpu, dki_event handle, dki_stream to) {
+    standin::Device &d = device();
+    const Guard guard(d.lock);
+    standin::Event *event = d.event(handle, "dki_gpu_event_mark");
+    standin::Stream *stream = d.stream(to, "dki_gpu_event_mark");
+    if (!event || !stream || !stream->capture) return dki_gpu_event_record(gpu, handle, to);
+    DKI_TRY(d.enter("dki_gpu_event_mark"));
+    event->capture = nullptr;
+    event->token = nullptr;
+    d.append(stream, {{}, {}, event});
+    return DK_OK;
+}
 
 dk_status dki_gpu_event_wait(dki_gpu *, dki_event handle, dki_stream to) {
     standin::Device &d = device();
@@ -138,6 +189,12 @@ dk_status dki_gpu_graph_launch(dki_gpu *, dki_graph *graph, dki_stream handle) {
     run->ends.assign(run->left, 0);
     d.push(stream, standin::Item{{}, nullptr, nullptr, run});
     return DK_OK;
+}
+
+void dki_gpu_graph_nodes(const dki_graph *graph, int *kernels, int *others) {
+    const Guard guard(device().lock);
+    *kernels = *others = 0;
+    for (const standin::Node &node : graph->body->nodes) ++*(node.work.kernel ? kernels : others);
 }
 
 /// A launch under way keeps the nodes.

@@ -68,6 +68,7 @@ void reset() {
     set_schedule(0);
     set_algorithms(all_algorithms);
     set_times(usual_times);
+    set_contention(0);
 }
 
 void set_schedule(uint64_t seed) {
@@ -140,6 +141,11 @@ void set_times(std::function<double(const dki_product &, int)> times, double oth
     device().other_ms = other;
 }
 
+void set_contention(double factor) {
+    const Guard guard(device().lock);
+    device().contention = factor;
+}
+
 /// Codes of launches that were told to fail, far from CUDA's own.
 constexpr int told_to_fail = 100000;
 
@@ -195,7 +201,7 @@ dk_status dki_gpu_open(dki_gpu **gpu, const dki_services *services, int ordinal)
     strcpy(facts.name, "deltak stand-in");
     strcpy(facts.library, "no CUDA: the stand-in of the tests");
     facts.major = 9;
-    facts.processors = 4;
+    facts.processors = 132;
     facts.driver_version = facts.runtime_version = 13000;
     facts.library_version = 130000;
     facts.product_workspace = 64 * 1024;

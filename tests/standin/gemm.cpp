@@ -110,11 +110,35 @@ static void store_mask(unsigned char *bits, int64_t ld, const std::vector<float>
             bits[i / 8] = static_cast<unsigned char>(bits[i / 8] & ~(1u << i % 8));
 }
 
+/// GELU's tanh form, and its derivative, in double: z (1 + tanh u)/2 with u = √(2/π)(z + 0.044715 z³).
+static float gelu(float x, bool derivative) {
+    const double z = x, c = std::sqrt(2 / M_PI), t = std::tanh(c * (z + 0.044715 * z * z * z));
+    const double slope = (1 + t) / 2 + z * (1 - t * t) / 2 * c * (1 + 3 * 0.044715 * z * z);
+    return static_cast<float>(derivative ? slope : z * (1 + t) / 2);
+}
+
+/// Those of GELU: the auxiliary matrix is z, in D's type.
+static void apply_gelu(const dki_product &p, const dki_operands &o, int64_t j,
+                       std::vector<float> &values) {
+    const auto first = static_cast<size_t>(j * p.ld_aux);
+    const bool backward =
+        p.epilogue == DKI_EPILOGUE_DGELU || p.epilogue == DKI_EPILOGUE_DGELU_BGRAD;
+    for (size_t i = 0; i < values.size(); ++i) {
+        if (backward) {
+            values[i] *= gelu(load(o.aux, p.type_d, first + i), true);
+            continue;
+        }
+        values[i] += load(o.bias, p.type_d, i);
+        if (has_z(p.epilogue)) store(o.aux, p.type_d, first + i, values[i]);
+        values[i] = gelu(values[i], false);
+    }
+}
+
 /// A comparison with NaN is false, so that ReLU makes 0 of it, as the library's does.
-static void apply_epilogue(const dki_product &p, const dki_operands &o, int64_t j,
-                           std::vector<float> &values) {
+static void apply_relu(const dki_product &p, const dki_operands &o, int64_t j,
+                       std::vector<float> &values) {
     auto *mask =
-        has_aux(p.epilogue) ? static_cast<unsigned char *>(o.aux) + j * (p.ld_aux / 8) : nullptr;
+        has_mask(p.epilogue) ? static_cast<unsigned char *>(o.aux) + j * (p.ld_aux / 8) : nullptr;
     const bool forward =
         p.epilogue >= DKI_EPILOGUE_BIAS && p.epilogue <= DKI_EPILOGUE_RELU_AUX_BIAS;
     for (size_t i = 0; i < values.size() && forward; ++i) values[i] += load(o.bias, p.type_d, i);
@@ -125,6 +149,32 @@ static void apply_epilogue(const dki_product &p, const dki_operands &o, int64_t 
     }
 }
 
+static void apply_epilogue(const dki_product &p, const dki_operands &o, int64_t j,
+                           std::vector<float> &values) {
+    if (has_z(p.epilogue) || p.epilogue == DKI_EPILOGUE_GELU_BIAS)
+        return apply_gelu(p, o, j, values);
+    if (p.epilogue != DKI_EPILOGUE_BGRADB) apply_relu(p, o, j, values);
+}
+
+/// Scalars are read now, when the product runs. α and β multiply whatever is there: 0·NaN is NaN.
+static void accumulate(const dki_product &p, const dki_operands &o, size_t first,
+                       std::vector<float> &values) {
+    for (size_t i = 0; i < values.size() && p.accumulate != DKI_OVERWRITE; ++i) {
+        const float d = load(o.d, p.type_d, first + i);
+        values[i] =
+            p.accumulate == DKI_ADD ? values[i] + d : o.scalars[0] * values[i] + o.scalars[1] * d;
+    }
+}
+
+/// BGRADB: the sums over k of op(B), one for each column of D.
+static void sum_b(const dki_product &p, const dki_operands &o, const std::vector<float> &b) {
+    for (int64_t j = 0; j < p.n; ++j) {
+        float sum = 0;
+        for (int64_t term = 0; term < p.k; ++term) sum += b[static_cast<size_t>(j * p.k + term)];
+        store(o.bias, p.type_d, static_cast<size_t>(j), sum);
+    }
+}
+
 void multiply(const dki_product &p, const dki_operands &o, int algorithm) {
     const std::vector<float> a = operand(p, o.a, p.lda, p.trans_a != 0, p.m, p.k);
     const std::vector<float> b = operand(p, o.b, p.ldb, p.trans_b != 0, p.k, p.n);
@@ -132,15 +182,15 @@ void multiply(const dki_product &p, const dki_operands &o, int algorithm) {
     for (int64_t j = 0; j < p.n; ++j) {
         std::vector<float> values = column_of(a, b.data() + j * p.k, p.m, p.k, algorithm);
         const auto first = static_cast<size_t>(j * p.ldd);
-        for (size_t i = 0; i < values.size() && p.accumulate; ++i)
-            values[i] += load(o.d, p.type_d, first + i);
+        accumulate(p, o, first, values);
         apply_epilogue(p, o, j, values);
         for (size_t i = 0; i < values.size(); ++i) {
             store(o.d, p.type_d, first + i, values[i]);
             sums[i] += values[i];
         }
     }
-    if (p.epilogue != DKI_EPILOGUE_DRELU_BGRAD) return;
+    if (p.epilogue == DKI_EPILOGUE_BGRADB) sum_b(p, o, b);
+    if (p.epilogue != DKI_EPILOGUE_DRELU_BGRAD && p.epilogue != DKI_EPILOGUE_DGELU_BGRAD) return;
     for (size_t i = 0; i < sums.size(); ++i) store(o.bias, p.type_d, i, sums[i]);
 }
 

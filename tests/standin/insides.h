@@ -26,6 +26,7 @@ enum class Policy { late, in_turn, oldest, newest, at_once, random };
 struct Work {
     std::function<void()> run;
     double ms = 0;
+    bool kernel = true; ///< or a copy, or zeroing
 };
 
 /// What one call of event_record stands for.
@@ -37,7 +38,8 @@ struct Token {
 
 struct Node {
     Work work;
-    std::vector<size_t> after; ///< nodes, all with smaller numbers
+    std::vector<size_t> after;    ///< nodes, all with smaller numbers
+    struct Event *mark = nullptr; ///< gets the time
 };
 
 /// A capture under way. `tails`: for each stream that takes part, the nodes that its next one
@@ -154,11 +156,13 @@ struct Device {
     // capture.cpp
     std::map<dki_graph *, dki_gpu *> graphs;
     bool graph_step(Stream &stream, GraphRun &run);
+    void append(Stream *stream, Node node);
 
     // products.cpp
     std::function<int(const dki_product &)> known = all_algorithms;
     std::function<double(const dki_product &, int)> times = usual_times;
     double other_ms = 0.01;
+    double contention = 0;
 };
 
 Device &device();
@@ -178,9 +182,13 @@ class Access {
 void forbid(const void *p, size_t bytes);
 void allow(const void *p, size_t bytes);
 
-inline bool has_aux(int32_t epilogue) {
+inline bool has_mask(int32_t epilogue) {
     return epilogue == DKI_EPILOGUE_RELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DRELU ||
            epilogue == DKI_EPILOGUE_DRELU_BGRAD;
+}
+inline bool has_z(int32_t epilogue) {
+    return epilogue == DKI_EPILOGUE_GELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DGELU ||
+           epilogue == DKI_EPILOGUE_DGELU_BGRAD;
 }
 
 /// D = op(A) op(B) (+ D) and the epilogue; see gemm.cpp.

@@ -189,7 +189,7 @@ dk_status dki_gpu_copy(dki_gpu *, dki_stream stream, void *to, const void *from,
         static_cast<const char *>(from) < static_cast<char *>(to) + bytes)
         d.report("dki_gpu_copy: source and target overlap");
     return d.submit(stream, "dki_gpu_copy",
-                    {[=] { standin::run_copy(to, from, bytes); }, d.other_ms});
+                    {[=] { standin::run_copy(to, from, bytes); }, d.other_ms, false});
 }
 
 dk_status dki_gpu_zero(dki_gpu *, dki_stream stream, void *memory, size_t bytes) {
@@ -197,5 +197,5 @@ dk_status dki_gpu_zero(dki_gpu *, dki_stream stream, void *memory, size_t bytes)
     const Guard guard(d.lock);
     standin::copyable("dki_gpu_zero", memory, bytes);
     return d.submit(stream, "dki_gpu_zero",
-                    {[=] { standin::run_zero(memory, bytes); }, d.other_ms});
+                    {[=] { standin::run_zero(memory, bytes); }, d.other_ms, false});
 }

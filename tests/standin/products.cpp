@@ -24,7 +24,23 @@ static size_t extent(int64_t rows, int64_t cols, int64_t ld, size_t element) {
 }
 
 static bool has_bias(int32_t epilogue) {
-    return epilogue != DKI_EPILOGUE_NONE && epilogue != DKI_EPILOGUE_DRELU;
+    return epilogue != DKI_EPILOGUE_NONE && epilogue != DKI_EPILOGUE_DRELU &&
+           epilogue != DKI_EPILOGUE_DGELU;
+}
+
+static bool has_aux(int32_t epilogue) {
+    return has_mask(epilogue) || has_z(epilogue);
+}
+
+/// The leading dimension of the auxiliary matrix: of bits, or of elements.
+static bool wrong_aux(const dki_product &p) {
+    if (!has_aux(p.epilogue)) return p.ld_aux != 0;
+    return p.ld_aux < p.m || p.ld_aux % (has_mask(p.epilogue) ? 128 : 8) != 0;
+}
+
+static size_t aux_bytes(const dki_product &p, size_t element) {
+    return has_mask(p.epilogue) ? static_cast<size_t>(p.n) * static_cast<size_t>(p.ld_aux / 8)
+                                : extent(p.m, p.n, p.ld_aux, element);
 }
 
 /// What is wrong with the description, or "".
@@ -34,8 +50,9 @@ static std::string wrong_shape(const dki_product &p) {
         return value >= DKI_ELEMENT_F32 && value <= DKI_ELEMENT_F16;
     };
     if (p.m < 1 || p.n < 1 || p.k < 1) return "m, n or k below 1";
-    if (!flag(p.trans_a) || !flag(p.trans_b) || !flag(p.tf32) || !flag(p.accumulate))
+    if (!flag(p.trans_a) || !flag(p.trans_b) || !flag(p.tf32))
         return "a flag that is neither 0 nor 1";
+    if (p.accumulate < DKI_OVERWRITE || p.accumulate > DKI_SCALE) return "accumulate";
     if (!type(p.type) || !type(p.type_d)) return "an unknown type";
     if (p.type_d != p.type && p.type_d != DKI_ELEMENT_F32) return "D's type";
     if (p.tf32 && p.type != DKI_ELEMENT_F32) return "tf32 of operands that aren't fp32";
@@ -43,8 +60,9 @@ static std::string wrong_shape(const dki_product &p) {
     if (p.ldb < (p.trans_b ? p.n : p.k)) return "ldb below the rows of B";
     if (p.ldd < p.m) return "ldd below the rows of D";
     if (p.epilogue < 0 || p.epilogue >= DKI_EPILOGUE_COUNT) return "an unknown epilogue";
-    if (has_aux(p.epilogue) ? p.ld_aux < p.m || p.ld_aux % 128 != 0 : p.ld_aux != 0)
-        return "ld_aux";
+    if (wrong_aux(p)) return "ld_aux";
+    if (p.epilogue == DKI_EPILOGUE_BGRADB && !p.trans_b) return "BGRADB of a B as it is";
+    if (p.processors < 0) return "a negative number of processors";
     if (p.alignment < 2 || p.alignment > 256 || (p.alignment & (p.alignment - 1)) != 0)
         return "an alignment that isn't a power of two from 2 to 256";
     if (p.workspace < 0) return "a negative workspace";
@@ -55,18 +73,20 @@ struct Span {
     const char *name;
     const void *data;
     size_t bytes;
+    bool read_only = false; ///< may be the same as others that are only read
 };
 
 /// The memory that a product touches: A, B, then what it writes or reads beside them.
 static std::vector<Span> spans(const dki_product &p, const dki_operands &o, int64_t workspace) {
     const size_t element = bytes_of(p.type), element_d = bytes_of(p.type_d);
     std::vector<Span> all = {
-        {"A", o.a, extent(p.trans_a ? p.k : p.m, p.trans_a ? p.m : p.k, p.lda, element)},
-        {"B", o.b, extent(p.trans_b ? p.n : p.k, p.trans_b ? p.k : p.n, p.ldb, element)},
+        {"A", o.a, extent(p.trans_a ? p.k : p.m, p.trans_a ? p.m : p.k, p.lda, element), true},
+        {"B", o.b, extent(p.trans_b ? p.n : p.k, p.trans_b ? p.k : p.n, p.ldb, element), true},
         {"D", o.d, extent(p.m, p.n, p.ldd, element_d)}};
-    if (has_bias(p.epilogue)) all.push_back({"bias", o.bias, static_cast<size_t>(p.m) * element_d});
-    if (has_aux(p.epilogue))
-        all.push_back({"aux", o.aux, static_cast<size_t>(p.n) * static_cast<size_t>(p.ld_aux / 8)});
+    const auto biases = static_cast<size_t>(p.epilogue == DKI_EPILOGUE_BGRADB ? p.n : p.m);
+    if (has_bias(p.epilogue)) all.push_back({"bias", o.bias, biases * element_d});
+    if (has_aux(p.epilogue)) all.push_back({"aux", o.aux, aux_bytes(p, element_d)});
+    if (p.accumulate == DKI_SCALE) all.push_back({"scalars", o.scalars, 2 * sizeof(float), true});
     if (workspace > 0) all.push_back({"workspace", o.workspace, static_cast<size_t>(workspace)});
     return all;
 }
@@ -78,8 +98,9 @@ static std::string wrong_memory(const std::vector<Span> &all) {
         if (!region || !region->device)
             return std::string(span.name) + " doesn't lie in one allocation of device memory";
     }
-    for (size_t i = 2; i < all.size(); ++i) // A and B may be the same
+    for (size_t i = 1; i < all.size(); ++i)
         for (size_t j = 0; j < i; ++j) {
+            if (all[i].read_only && all[j].read_only) continue;
             const auto *p = static_cast<const char *>(all[i].data);
             const auto *q = static_cast<const char *>(all[j].data);
             if (p < q + all[j].bytes && q < p + all[i].bytes)
@@ -91,8 +112,9 @@ static std::string wrong_memory(const std::vector<Span> &all) {
 static std::string wrong_alignment(const dki_product &p, const std::vector<Span> &all) {
     for (const Span &span : all) {
         const uintptr_t need = strcmp(span.name, "workspace") == 0 ? 256
-                               : strcmp(span.name, "aux") == 0
-                                   ? 16
+                               : strcmp(span.name, "aux") == 0     ? 16
+                               : strcmp(span.name, "scalars") == 0
+                                   ? sizeof(float)
                                    : static_cast<uintptr_t>(p.alignment);
         if (reinterpret_cast<uintptr_t>(span.data) % need != 0)
             return std::string(span.name) + " isn't aligned as claimed";
@@ -106,6 +128,7 @@ static std::string wrong_product(const dki_product &p, const dki_operands &o, in
     if (workspace > p.workspace) return "a workspace below the algorithm's";
     if (!has_bias(p.epilogue) && o.bias) return "a bias that the epilogue doesn't have";
     if (!has_aux(p.epilogue) && o.aux) return "an aux that the epilogue doesn't have";
+    if (p.accumulate != DKI_SCALE && o.scalars) return "scalars that it doesn't take";
     const std::vector<Span> all = spans(p, o, workspace);
     wrong = wrong_memory(all);
     return wrong.empty() ? wrong_alignment(p, all) : wrong;
@@ -138,10 +161,20 @@ static bool untouched(const dki_operands &operands, int64_t workspace) {
     return true;
 }
 
+static void count_traffic(Counts &counts, const dki_product &p) {
+    const auto m = static_cast<double>(p.m), n = static_cast<double>(p.n),
+               k = static_cast<double>(p.k);
+    const auto in = static_cast<double>(dki_element_bytes(static_cast<dki_element>(p.type)));
+    const auto out = static_cast<double>(dki_element_bytes(static_cast<dki_element>(p.type_d)));
+    counts.product_flops += 2 * m * n * k;
+    counts.product_bytes += in * (m * k + n * k) + out * m * n * (p.accumulate ? 2 : 1);
+}
+
 static void finish(const dki_product &product, const dki_operands &operands, int id) {
     Device &d = device();
     ++d.counts.products;
     ++d.counts.products_by[id];
+    count_traffic(d.counts, product);
     const int64_t workspace = workspace_of(product, id);
     const std::string wrong = wrong_memory(spans(product, operands, workspace));
     if (!wrong.empty()) return d.report("a product when it ran: " + wrong);

@@ -56,6 +56,8 @@ struct Counts {
     long syncs = 0, allocations = 0;
     uint64_t copied_bytes = 0;
     long products_by[4] = {0, 0, 0, 0}; ///< by algorithm, 1 … 3
+    double product_flops = 0;           ///< 2·m·n·k
+    double product_bytes = 0; ///< of A, B and D, without padding, each once (D twice with beta)
 };
 Counts counts();
 void reset_counts();
@@ -72,6 +74,10 @@ void set_algorithms(std::function<int(const dki_product &)> known);
 /// second 0.5, the third 2. Everything else takes `other` (0.01 at first).
 void set_times(std::function<double(const dki_product &, int algorithm)> times,
                double other = 0.01);
+
+/// What running side by side costs: a graph in which anything may run beside anything else takes
+/// `factor` times the sum of its parts. 0, at first: only as long as its longest path.
+void set_contention(double factor);
 
 /// A kernel: queues `run`. The thread emulator's hook; returns 0 or a code for dki_gpu_launched.
 int launch(void *stream, std::function<void()> run);

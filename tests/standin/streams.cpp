@@ -37,9 +37,7 @@ dk_status Device::submit(dki_stream handle, const char *call, Work work) {
         report(std::string(call) + ": another thread captures this stream");
     DKI_REQUIRE(capture->broken.empty(), DK_E_DEVICE, "%s: the capture was broken by %s (stand-in)",
                 call, capture->broken.c_str());
-    std::set<size_t> &tail = capture->tails[to];
-    capture->nodes.push_back({std::move(work), {tail.begin(), tail.end()}});
-    tail = {capture->nodes.size() - 1};
+    append(to, {std::move(work), {}});
     return DK_OK;
 }
 

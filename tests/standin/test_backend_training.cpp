@@ -144,7 +144,8 @@ dk_status work(double *loss, long *made) {
     dk_trainer *trainer = nullptr;
     DKI_TRY(dk_trainer_create(&trainer, net, &train));
     const support::Trainer owned_trainer(trainer);
-    const dk_fit_options fit = {sizeof fit, 1, 0, false, nullptr, nullptr};
+    dk_fit_options fit = DK_FIT_OPTIONS_INIT;
+    fit.epochs = 1;
     DKI_TRY(dk_trainer_fit(trainer, data.get(), data.get(), &fit, nullptr));
     dk_metrics metrics;
     DKI_TRY(dk_evaluate(net, data.get(), 32, &metrics));

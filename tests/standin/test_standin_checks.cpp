@@ -18,7 +18,8 @@ class SpoiltTest : public GpuTest {
         memset(&product, 0, sizeof product);
         product.m = product.n = product.k = product.lda = product.ldb = product.ldd = 8;
         product.alignment = 256, product.workspace = 512;
-        operands = {device(256), device(256), device(256), nullptr, nullptr, device(512)};
+        operands.a = device(256), operands.b = device(256), operands.d = device(256);
+        operands.workspace = device(512);
         chosen = algorithm(product, 3);
     }
     void TearDown() override {
@@ -41,6 +42,11 @@ TEST_F(SpoiltTest, WrongDescriptionsAreReported) {
         {"D doesn't lie", [](dki_product &p) { p.ldd = 9; }},
         {"ld_aux", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_DRELU, p.ld_aux = 100; }},
         {"ld_aux", [](dki_product &p) { p.ld_aux = 128; }},
+        {"ld_aux", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_DGELU, p.ld_aux = 12; }},
+        {"BGRADB", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_BGRADB; }},
+        {"accumulate", [](dki_product &p) { p.accumulate = DKI_SCALE + 1; }},
+        {"scalars doesn't lie", [](dki_product &p) { p.accumulate = DKI_SCALE; }},
+        {"processors", [](dki_product &p) { p.processors = -1; }},
         {"bias doesn't", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_BIAS; }},
         {"unknown epilogue", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_COUNT; }},
         {"unknown type", [](dki_product &p) { p.type = 3; }},
@@ -67,6 +73,7 @@ TEST_F(SpoiltTest, WrongMemoryIsReported) {
         {"workspace doesn't lie", [](dki_operands &o) { o.workspace = o.d; }},
         {"a bias that", [](dki_operands &o) { o.bias = o.d; }},
         {"an aux that", [](dki_operands &o) { o.aux = o.d; }},
+        {"scalars that", [](dki_operands &o) { o.scalars = static_cast<const float *>(o.a); }},
     };
     for (const auto &entry : wrong) {
         dki_operands spoilt = operands;

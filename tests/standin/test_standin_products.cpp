@@ -86,8 +86,12 @@ bool takes_bias(int32_t epilogue) {
     return epilogue >= DKI_EPILOGUE_BIAS && epilogue <= DKI_EPILOGUE_RELU_AUX_BIAS;
 }
 
-bool takes_aux(int32_t epilogue) {
-    return epilogue >= DKI_EPILOGUE_RELU_AUX_BIAS;
+bool takes_mask(int32_t epilogue) {
+    return epilogue >= DKI_EPILOGUE_RELU_AUX_BIAS && epilogue <= DKI_EPILOGUE_DRELU_BGRAD;
+}
+
+bool makes_gradient(int32_t epilogue) {
+    return epilogue == DKI_EPILOGUE_DRELU_BGRAD || epilogue == DKI_EPILOGUE_BGRADB;
 }
 
 /// What the case should give: into d, bias and mask.
@@ -106,11 +110,17 @@ void expect_product(const Case &c, const Matrix &a, const Matrix &b, Matrix &d, 
             if (c.epilogue == DKI_EPILOGUE_RELU_AUX_BIAS)
                 bits = static_cast<unsigned char>(value > 0 ? bits | bit : bits & ~bit);
             const bool dead = takes_bias(c.epilogue) ? value < 0 : !(bits & bit);
-            const bool masked = c.epilogue > DKI_EPILOGUE_BIAS;
+            const bool masked =
+                c.epilogue > DKI_EPILOGUE_BIAS && c.epilogue <= DKI_EPILOGUE_DRELU_BGRAD;
             d.set(i, j, masked && dead ? 0 : value);
             sum += d.at(i, j);
         }
         if (c.epilogue == DKI_EPILOGUE_DRELU_BGRAD) bias.set(i, 0, sum);
+    }
+    for (size_t j = 0; j < d.cols && c.epilogue == DKI_EPILOGUE_BGRADB; ++j) {
+        float sum = 0;
+        for (size_t p = 0; p < k; ++p) sum += b.at(j, p); // B is transposed
+        bias.set(j, 0, sum);
     }
 }
 
@@ -120,7 +130,7 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
     Matrix b(c.type, c.trans_b ? n : k, c.trans_b ? k : n, random);
     Matrix d(c.type_d, m, n, random), bias(c.type_d, m, 1, random);
     Bytes mask(static_cast<size_t>(n) * 16, 0xFF);
-    if (c.epilogue >= DKI_EPILOGUE_DRELU)
+    if (c.epilogue == DKI_EPILOGUE_DRELU || c.epilogue == DKI_EPILOGUE_DRELU_BGRAD)
         for (unsigned char &byte : mask) byte = static_cast<unsigned char>(random());
     for (Matrix *matrix : {&a, &b, &d, &bias}) put(*matrix);
     void *aux = device(mask.size()), *workspace = device(1024);
@@ -130,18 +140,19 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
     product.m = m, product.n = n, product.k = k;
     product.lda = static_cast<int64_t>(a.ld), product.ldb = static_cast<int64_t>(b.ld);
     product.ldd = static_cast<int64_t>(d.ld);
-    product.ld_aux = takes_aux(c.epilogue) ? 128 : 0;
+    product.ld_aux = takes_mask(c.epilogue) ? 128 : 0;
     product.trans_a = c.trans_a, product.trans_b = c.trans_b;
     product.type = c.type, product.type_d = c.type_d;
     product.epilogue = c.epilogue, product.accumulate = c.accumulate;
     product.alignment = 256, product.workspace = 1024;
-    const bool with_bias = takes_bias(c.epilogue) || c.epilogue == DKI_EPILOGUE_DRELU_BGRAD;
+    const bool with_bias = takes_bias(c.epilogue) || makes_gradient(c.epilogue);
     const dki_operands operands = {a.device,
                                    b.device,
                                    d.device,
                                    with_bias ? bias.device : nullptr,
-                                   takes_aux(c.epilogue) ? aux : nullptr,
-                                   workspace};
+                                   takes_mask(c.epilogue) ? aux : nullptr,
+                                   workspace,
+                                   nullptr};
     const dki_algorithm chosen = algorithm(product, c.algorithm);
     EXPECT_TRUE(dki_gpu_algorithm_valid(gpu, &product, &chosen));
     ASSERT_EQ(dki_gpu_multiply(gpu, one, &product, &chosen, &operands), DK_OK) << dk_error_text();
@@ -157,7 +168,12 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
     free_all({a.device, b.device, d.device, bias.device, aux, workspace});
 }
 
+// Those whose results are integers; GELU's have a test of their own.
 TEST_F(ProductTest, EveryEpilogueTypeTranspositionAndAlgorithm) {
+    const int32_t epilogues[] = {DKI_EPILOGUE_NONE,      DKI_EPILOGUE_BIAS,
+                                 DKI_EPILOGUE_RELU_BIAS, DKI_EPILOGUE_RELU_AUX_BIAS,
+                                 DKI_EPILOGUE_DRELU,     DKI_EPILOGUE_DRELU_BGRAD,
+                                 DKI_EPILOGUE_BGRADB};
     std::mt19937 random(1);
     const int32_t types[][2] = {{DKI_ELEMENT_F32, DKI_ELEMENT_F32},
                                 {DKI_ELEMENT_BF16, DKI_ELEMENT_BF16},
@@ -166,8 +182,9 @@ TEST_F(ProductTest, EveryEpilogueTypeTranspositionAndAlgorithm) {
                                 {DKI_ELEMENT_F16, DKI_ELEMENT_F32}};
     for (const auto &type : types)
         for (int32_t kind = 0; kind < 8; ++kind)
-            for (int32_t epilogue = 0; epilogue < DKI_EPILOGUE_COUNT; ++epilogue)
+            for (int32_t epilogue : epilogues)
                 for (int id = 1; id <= algorithms; ++id) {
+                    if (epilogue == DKI_EPILOGUE_BGRADB && !(kind >> 1 & 1)) continue;
                     SCOPED_TRACE(testing::Message()
                                  << "types " << type[0] << " " << type[1] << " kind " << kind
                                  << " epilogue " << epilogue << " algorithm " << id);
@@ -175,8 +192,8 @@ TEST_F(ProductTest, EveryEpilogueTypeTranspositionAndAlgorithm) {
                           random);
                     if (HasFailure()) return;
                 }
-    EXPECT_EQ(counts().products, 5 * 8 * 6 * 3);
-    EXPECT_EQ(counts().products_by[3], 5 * 8 * 6);
+    EXPECT_EQ(counts().products, 5 * (8 * 6 + 4) * 3); // BGRADB: where B is transposed
+    EXPECT_EQ(counts().products_by[3], 5 * (8 * 6 + 4));
 }
 
 /// D [n × 1] = A [n × k] B [k × 1] without padding, of fp32 values, by one algorithm.
@@ -187,6 +204,7 @@ struct Column {
     std::vector<float> a, b;
     std::vector<float> bias;
     Bytes mask;
+    float *scalars = nullptr; ///< device memory
 };
 
 class ColumnTest : public ProductTest {
@@ -208,13 +226,17 @@ class ColumnTest : public ProductTest {
         product.k = product.ldb = static_cast<int64_t>(k);
         product.type = c.type, product.type_d = c.type_d, product.tf32 = c.tf32;
         product.epilogue = c.epilogue, product.alignment = 256, product.workspace = 512;
-        product.ld_aux = c.mask.empty() ? 0 : static_cast<int64_t>(c.mask.size()) * 8;
+        const bool bits = takes_mask(c.epilogue);
+        product.ld_aux =
+            static_cast<int64_t>(bits ? c.mask.size() * 8 : c.mask.size() / bytes_of(c.type_d));
+        if (c.scalars) product.accumulate = DKI_SCALE;
         void *a = put_values(c.a, c.type), *b = put_values(c.b, c.type);
         void *bias = put_values(c.bias, c.type_d), *workspace = device(512);
-        void *d = device(m * bytes_of(c.type_d)), *aux = device(c.mask.size());
+        void *d = put_values(std::vector<float>(m, 3), c.type_d), *aux = device(c.mask.size());
         if (!c.mask.empty()) poke(aux, c.mask.data(), c.mask.size());
         const dki_operands operands = {
-            a, b, d, c.bias.empty() ? nullptr : bias, c.mask.empty() ? nullptr : aux, workspace};
+            a,         b,        d, c.bias.empty() ? nullptr : bias, c.mask.empty() ? nullptr : aux,
+            workspace, c.scalars};
         const dki_algorithm chosen = algorithm(product, c.algorithm);
         EXPECT_EQ(dki_gpu_multiply(gpu, one, &product, &chosen, &operands), DK_OK)
             << dk_error_text();
@@ -284,6 +306,53 @@ TEST_F(ColumnTest, AlgorithmsAddInOrdersOfTheirOwn) {
     EXPECT_EQ(run(c), std::vector<float>({2}));
     c.algorithm = 3; // (2²⁴ + 1) + (1 − 2²⁴) = 2²⁴ + (1 − 2²⁴)
     EXPECT_EQ(run(c), std::vector<float>({1}));
+}
+
+// Its tanh form is z σ(2u), u = √(2/π)(z + 0.044715 z³), with the derivative σ(2u) + z σ′(2u) 2u′.
+// Both are made in double here and there, so a rounding to fp32 and one of the product are between.
+TEST_F(ColumnTest, GeluIsTheTanhFormAndItsDerivativeReadsZ) {
+    const auto u2 = [](double z) { return 2 * std::sqrt(2 / M_PI) * (z + 0.044715 * z * z * z); };
+    const auto sigma = [](double x) { return 1 / (1 + std::exp(-x)); };
+    for (int32_t type : {DKI_ELEMENT_F32, DKI_ELEMENT_BF16, DKI_ELEMENT_F16}) {
+        Column c;
+        c.type = c.type_d = type;
+        c.a = {-3, -1, -0.5f, 0, 0.25f, 1, 2, 4}; // 8: the leading dimension of aux
+        c.b = {1};
+        c.bias = std::vector<float>(8, 0.5f);
+        c.mask = Bytes(8 * bytes_of(type), 0);
+        c.epilogue = DKI_EPILOGUE_GELU_AUX_BIAS;
+        const double unit = type == DKI_ELEMENT_F32    ? 0x1p-23
+                            : type == DKI_ELEMENT_BF16 ? 0x1p-8
+                                                       : 0x1p-11;
+        const std::vector<float> a = run(c);
+        for (size_t i = 0; i < 8; ++i) {
+            const double z = static_cast<double>(c.a[i]) + 0.5;
+            EXPECT_EQ(element(c.mask, type, i), static_cast<float>(z)) << "aux is z, exact here";
+            EXPECT_NEAR(a[i], z * sigma(u2(z)), unit * std::fabs(z));
+        }
+        c.epilogue = DKI_EPILOGUE_DGELU; // 2 · 3 · g′(z): A is δ, not z
+        const std::vector<float> zs = c.a;
+        c.a = std::vector<float>(8, 6);
+        c.bias.clear();
+        const std::vector<float> delta = run(c);
+        for (size_t i = 0; i < 8; ++i) {
+            const double z = static_cast<double>(zs[i]) + 0.5, s = sigma(u2(z));
+            const double slope = 2 * std::sqrt(2 / M_PI) * (1 + 3 * 0.044715 * z * z);
+            EXPECT_NEAR(delta[i], 6 * (s + z * s * (1 - s) * slope), 2 * unit * 6 * 1.2);
+        }
+    }
+}
+
+TEST_F(ColumnTest, ScalarsOfTheDeviceAreReadWhenTheProductRuns) {
+    Column c;
+    c.a = {1, 2, 4};
+    c.b = {1};
+    c.scalars = static_cast<float *>(put_values({-2, 0.5f}, DKI_ELEMENT_F32));
+    EXPECT_EQ(run(c), std::vector<float>({-0.5f, -2.5f, -6.5f})) << "−2 A + 3/2";
+    const float none[] = {-2, 0};
+    poke(c.scalars, none, sizeof none);
+    EXPECT_EQ(run(c), std::vector<float>({-2, -4, -8}));
+    free_all({c.scalars});
 }
 
 TEST_F(ColumnTest, ReluMakesZeroOfNaNAndItsDerivativeKeepsWhereTheMaskIsSet) {

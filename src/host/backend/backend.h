@@ -28,6 +28,21 @@ static inline size_t dki_element_bytes(dki_element element) {
     return element == DKI_ELEMENT_F32 ? 4 : 2;
 }
 
+/** Bytes of one element. */
+static inline size_t dki_dtype_bytes(dk_dtype type) {
+    switch (type) {
+    case DK_F32:
+    case DK_I32:
+        return 4;
+    case DK_F64:
+    case DK_I64:
+        return 8;
+    case DK_U8:
+        return 1;
+    }
+    return 0;
+}
+
 /** What a backend gets of its host. */
 typedef struct dki_services {
     const dk_allocator *allocator;
@@ -140,6 +155,8 @@ typedef struct dki_plan {
     bool *keep_z;      /* z⁽ᵏ⁾ needs storage of its own (otherwise forward gets Z absent) */
     size_t *aux_bytes; /* what forward leaves for g′ of layer k beside Z and A; mostly 0 */
     size_t workspace_bytes; /* for one lane; the caller gives each operation its lane's */
+    bool
+        one_lane; /* the main lane alone is faster than both; only known where `choose` was asked */
 } dki_plan;
 
 /** Z = A W ᵀ + 1 bᵀ,  A′ = g(Z) ⊙ dropout. */
@@ -306,7 +323,47 @@ typedef struct dki_backend_info {
     char vector[32];
     int threads;
     uint64_t memory_total, memory_free;
+    uint64_t allocated, allocated_most; /* bytes of its own device memory, now and at the most */
 } dki_backend_info;
+
+/** An operation of a step with its argument: what cost() is asked about. */
+typedef enum dki_operation_kind {
+    DKI_OPERATION_GATHER,
+    DKI_OPERATION_BEGIN,
+    DKI_OPERATION_FORWARD,
+    DKI_OPERATION_LOSS,
+    DKI_OPERATION_BACKWARD_DATA,
+    DKI_OPERATION_BACKWARD_PARAMS,
+    DKI_OPERATION_DECIDE,
+    DKI_OPERATION_UPDATE,
+    DKI_OPERATION_ORDER
+} dki_operation_kind;
+
+typedef struct dki_operation {
+    dki_operation_kind kind;
+    dki_lane lane; /* of order: the one that is waited for */
+    union {
+        dki_gather gather;
+        dki_begin begin;
+        dki_linear_forward forward;
+        dki_loss loss;
+        dki_linear_backward_data backward_data;
+        dki_linear_backward_params backward_params;
+        dki_decide decide;
+        dki_update_range update;
+        dki_lane after; /* of order: the one that waits */
+    } as;
+} dki_operation;
+
+/** What an operation costs by formulas of its shapes, as the backend would do it. */
+typedef struct dki_cost {
+    double flops;         /* of its matrix product, 2 for each multiplication and addition */
+    double read, written; /* bytes: the least that its launches have to move */
+    int launches;         /* kernels; on the CPU, jobs that its threads share */
+} dki_cost;
+
+/** Times that mark() can note at once. */
+enum { DKI_MARKS = 4096 };
 
 /** A piece of work that can be captured once and replayed. */
 typedef dk_status (*dki_body)(void *argument);
@@ -355,6 +412,12 @@ typedef struct dki_backend_ops {
     /* measure: one bare matrix product by the method `method` = 0, 1, …; DK_E_UNSUPPORTED past the
      * last. The floor that a step is compared with */
     dk_status (*bare_product)(dki_backend *, dki_lane, int method, const dki_bare_product *);
+    /* notes the device's time when the lane gets there, under an index below DKI_MARKS; captured with
+     * a body, at each replay. elapsed is between two such times, after sync */
+    dk_status (*mark)(dki_backend *, dki_lane, int index);
+    dk_status (*elapsed)(dki_backend *, int from, int to, double *milliseconds);
+    /* by the plans as they are; queues nothing */
+    dk_status (*cost)(dki_backend *, const dki_operation *, dki_cost *);
 } dki_backend_ops;
 
 /** What a GPU can do beside: for applications that use it themselves. */

@@ -2,22 +2,7 @@
 #ifndef DKI_VIEW_H
 #define DKI_VIEW_H
 
-#include "base/error.h"
-
-/** Bytes of one element. */
-static inline size_t dki_dtype_bytes(dk_dtype type) {
-    switch (type) {
-    case DK_F32:
-    case DK_I32:
-        return 4;
-    case DK_F64:
-    case DK_I64:
-        return 8;
-    case DK_U8:
-        return 1;
-    }
-    return 0;
-}
+#include "backend/backend.h"
 
 static inline bool dki_dtype_is_float(dk_dtype type) {
     return type == DK_F32 || type == DK_F64;

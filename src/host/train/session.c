@@ -226,6 +226,7 @@ static dk_status bind(dk_session *session) {
     blueprint print = blueprint_of(context, session);
     dki_session_bytes bytes;
     DKI_TRY(ask_backend(context, &print, true));
+    session->one_lane = print.plan.one_lane;
     DKI_TRY(walk_session(&print, NULL, &session->tensors, &bytes));
     dki_log_line(&context->log, DK_LOG_INFO,
                  "a session for batches of %lld rows: activations %zu, deltas %zu, gradients %zu, "

@@ -52,6 +52,7 @@ struct dk_session {
     bool fused;           /* a trainer's: only what is needed is kept */
     bool input_elsewhere; /* a[0] of the last batch lay in the caller's memory */
     bool dropout;
+    bool one_lane; /* parameters' gradients and updates on the main lane, as the backend wants it */
 };
 
 /** Measures without allocating device memory. DK_E_SHAPE (overflow), DK_E_MEMORY. */

@@ -18,6 +18,11 @@ static dki_backend *backend_of(const dk_session *session) {
     return session->net->context->backend;
 }
 
+/* Where parameters' gradients are computed, and updated. */
+static dki_lane params_lane(const dk_session *session) {
+    return session->one_lane ? DKI_LANE_MAIN : DKI_LANE_PARAMS;
+}
+
 /* Element `first` of the parameters' working copy; NULL where the parameters are their own. */
 static void *working(const dk_session *session, int64_t first) {
     size_t size = dki_element_bytes(backend_of(session)->element);
@@ -131,13 +136,14 @@ static dk_status data_gradient(dk_session *session, size_t k, const dki_pass *pa
 /* (3) */
 static dk_status parameter_gradient(dk_session *session, size_t k, const dki_pass *pass) {
     const dki_tensors *t = &session->tensors;
+    const dki_lane lane = params_lane(session);
     dki_linear_backward_params backward = {.delta = dki_rows(t->delta[k], pass->rows),
                                            .a_in = dki_rows(t->a[k - 1], pass->rows),
                                            .dw = weight_gradient(session, k),
                                            .accumulate = pass->accumulate,
                                            .state = pass->check ? t->state : NULL,
-                                           .workspace = t->workspace[DKI_LANE_PARAMS]};
-    return ops_of(session)->linear_backward_params(backend_of(session), DKI_LANE_PARAMS, &backward);
+                                           .workspace = t->workspace[lane]};
+    return ops_of(session)->linear_backward_params(backend_of(session), lane, &backward);
 }
 
 /* Below the lowest layer that learns no δ is needed, unless somebody wants to read it. */
@@ -175,29 +181,30 @@ static dk_status early_update(dk_session *session, size_t k, const dki_pass *pas
     const dki_layout *layout = &session->net->layout;
     int64_t first = layout->places[k - 1].w;
     int64_t end = k < layout->layer_count ? layout->places[k].w : layout->weights_end;
-    return update_range(session, DKI_LANE_PARAMS, pass->update, (dki_range){first, end - first},
-                        true);
+    return update_range(session, params_lane(session), pass->update,
+                        (dki_range){first, end - first}, true);
 }
 
-/* Layer k's two products run side by side: the data gradient on the main lane, the parameters' on
- * the other, and behind it (where updates are early) the update of W⁽ᵏ⁺¹⁾. The order() calls are the
+/* Layer k's two products run side by side (unless the backend found one lane faster): the data
+ * gradient on the main lane, the parameters' on the other, and behind it (where updates are early) the update of W⁽ᵏ⁺¹⁾. The order() calls are the
  * only dependencies: Δ_k must be there before dW_k, and dX_{k+1} must have read W⁽ᵏ⁺¹⁾ before its
  * update; and Δ_{k−1} may lie where Δ_{k+1} lay, so dW_{k+1} must be done with that. */
 dk_status dki_step_backward(dk_session *session, const dki_pass *pass) {
     const dki_backend_ops *ops = ops_of(session);
     dki_backend *backend = backend_of(session);
+    const dki_lane params = params_lane(session);
     size_t lowest = lowest_layer(session), last = session->shape.layer_count;
     DKI_TRY(last_layer(session, pass, true));
     for (size_t k = last; k >= lowest; --k) {
-        DKI_TRY(ops->order(backend, DKI_LANE_MAIN, DKI_LANE_PARAMS));
-        DKI_TRY(ops->order(backend, DKI_LANE_PARAMS, DKI_LANE_MAIN));
+        DKI_TRY(ops->order(backend, DKI_LANE_MAIN, params));
+        DKI_TRY(ops->order(backend, params, DKI_LANE_MAIN));
         if (k < last) DKI_TRY(early_update(session, k + 1, pass));
         if (!session->net->layers[k - 1].frozen) DKI_TRY(parameter_gradient(session, k, pass));
         if (k > lowest) DKI_TRY(data_gradient(session, k, pass));
     }
     DKI_TRY(early_update(session, lowest, pass));
     session->backward_done = true;
-    return ops->order(backend, DKI_LANE_PARAMS, DKI_LANE_MAIN);
+    return ops->order(backend, params, DKI_LANE_MAIN);
 }
 
 dk_status dki_step_input_gradient(dk_session *session, int64_t rows) {

@@ -5,6 +5,7 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* "MemAvailable" or another line of /proc/meminfo, in bytes; 0 where it can't be read. */
 static uint64_t memory_line(const char *key) {
@@ -33,6 +34,24 @@ static dk_status require_memory(size_t bytes) {
     return DK_OK;
 }
 
+/* What lies in front of a block's first tensor. */
+typedef struct {
+    void *block; /* as dki_alloc gave it */
+    size_t bytes;
+} block_head;
+
+static block_head *head_of(void *memory) {
+    return (block_head *)memory - 1;
+}
+
+static void count_allocated(dki_cpu *cpu, size_t bytes) {
+    uint64_t now = __atomic_add_fetch(&cpu->allocated, bytes, __ATOMIC_RELAXED);
+    uint64_t most = __atomic_load_n(&cpu->allocated_most, __ATOMIC_RELAXED);
+    while (now > most && !__atomic_compare_exchange_n(&cpu->allocated_most, &most, now, true,
+                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        continue;
+}
+
 /* dki_alloc aligns to 64 bytes, tensors want 256; the start of the block is kept in front. */
 static dk_status cpu_alloc(dki_backend *backend, dki_memory where, size_t bytes, void **memory) {
     (void)where;
@@ -45,13 +64,16 @@ static dk_status cpu_alloc(dki_backend *backend, dki_memory where, size_t bytes,
     DKI_TRY(dki_alloc(dki_cpu_of(backend)->services.allocator, total, 1, "a tensor region",
                       (void **)&block));
     char *aligned = block + DKI_CPU_ALIGNMENT - (size_t)((uintptr_t)block % DKI_CPU_ALIGNMENT);
-    ((void **)(void *)aligned)[-1] = block;
+    *head_of(aligned) = (block_head){block, bytes};
+    count_allocated(dki_cpu_of(backend), bytes);
     *memory = aligned;
     return DK_OK;
 }
 
 static void cpu_release(dki_backend *backend, void *memory) {
-    if (memory) dki_release(dki_cpu_of(backend)->services.allocator, ((void **)memory)[-1]);
+    if (!memory) return;
+    __atomic_sub_fetch(&dki_cpu_of(backend)->allocated, head_of(memory)->bytes, __ATOMIC_RELAXED);
+    dki_release(dki_cpu_of(backend)->services.allocator, head_of(memory)->block);
 }
 
 static dk_status cpu_download(dki_backend *backend, void *to, const void *from, size_t bytes) {
@@ -83,6 +105,20 @@ static dk_status cpu_run(dki_backend *backend, dki_recording **recording, dki_bo
     (void)backend;
     (void)recording;
     return body ? body(argument) : DK_OK;
+}
+
+static dk_status cpu_mark(dki_backend *backend, dki_lane lane, int index) {
+    (void)lane;
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    dki_cpu_of(backend)->marks[index] = 1e3 * (double)time.tv_sec + 1e-6 * (double)time.tv_nsec;
+    return DK_OK;
+}
+
+static dk_status cpu_elapsed(dki_backend *backend, int from, int to, double *milliseconds) {
+    const double *marks = dki_cpu_of(backend)->marks;
+    *milliseconds = marks[to] - marks[from];
+    return DK_OK;
 }
 
 static void cpu_close(dki_backend *backend) {
@@ -168,6 +204,8 @@ static dk_status cpu_describe(dki_backend *backend, dki_backend_info *info) {
     info->threads = cpu->threads;
     info->memory_total = memory_line("MemTotal");
     info->memory_free = memory_line("MemAvailable");
+    info->allocated = __atomic_load_n(&cpu->allocated, __ATOMIC_RELAXED);
+    info->allocated_most = __atomic_load_n(&cpu->allocated_most, __ATOMIC_RELAXED);
     return DK_OK;
 }
 
@@ -193,6 +231,9 @@ static const dki_backend_ops cpu_ops = {
     .order = cpu_order,
     .run = cpu_run,
     .bare_product = dki_cpu_bare_product,
+    .mark = cpu_mark,
+    .elapsed = cpu_elapsed,
+    .cost = dki_cpu_cost,
 };
 
 const dki_loops *dki_loops_choose(void) {

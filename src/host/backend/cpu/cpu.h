@@ -16,6 +16,8 @@ typedef struct dki_cpu {
     const dki_loops *loops;
     dki_pool *pool;
     int threads;
+    uint64_t allocated, allocated_most; /* atomic; bytes */
+    double marks[DKI_MARKS];            /* milliseconds */
     /* where matrices are bf16, else NULL */
     dki_matmuls *matmuls;
     dki_scratch *scratch;
@@ -37,6 +39,7 @@ dk_status dki_cpu_cast(dki_backend *, dki_lane, const dki_cast *);
 dk_status dki_cpu_begin(dki_backend *, dki_lane, const dki_begin *);
 dk_status dki_cpu_decide(dki_backend *, dki_lane, const dki_decide *);
 dk_status dki_cpu_bare_product(dki_backend *, dki_lane, int method, const dki_bare_product *);
+dk_status dki_cpu_cost(dki_backend *, const dki_operation *, dki_cost *);
 
 /** db = the sum over tiles of rows, in order, of sums [row_tiles, cols]; or db += it. */
 void dki_cpu_add_sums(float *db, const float *sums, int64_t row_tiles, int64_t cols,

@@ -32,6 +32,8 @@ static dk_status describe(dki_cuda *cuda, dki_backend_info *info) {
     snprintf(info->library, sizeof info->library, "%s", facts->library);
     snprintf(info->kernel, sizeof info->kernel, "sm_%d%d, %d multiprocessors", facts->major,
              facts->minor, facts->processors);
+    info->allocated = cuda->allocated;
+    info->allocated_most = cuda->allocated_most;
     return dki_gpu_memory(cuda->gpu, &info->memory_total, &info->memory_free);
 }
 
@@ -46,10 +48,11 @@ static void cuda_close(dki_backend *backend) {
     for (int lane = 0; cuda->gpu && lane < DKI_LANE_COUNT; ++lane)
         if (cuda->lanes[lane]) (void)dki_gpu_stream_sync(cuda->gpu, cuda->lanes[lane]);
     dki_plans_destroy(cuda->plans);
-    dki_cuda_release_shared(cuda);
+    dki_cuda_release_blocks(cuda);
     cuda->lanes[DKI_LANE_MAIN] = cuda->own_main;
     if (cuda->gpu) {
         dki_cuda_staging_close(cuda);
+        dki_cuda_marks_close(cuda);
         for (int lane = 0; lane < DKI_STEP_LANES; ++lane)
             if (cuda->product_workspace[lane])
                 dki_gpu_free(cuda->gpu, cuda->product_workspace[lane]);
@@ -87,6 +90,9 @@ static const dki_backend_ops cuda_ops = {
     .order = dki_cuda_order,
     .run = dki_cuda_run,
     .bare_product = dki_cuda_bare_product,
+    .mark = dki_cuda_mark,
+    .elapsed = dki_cuda_elapsed,
+    .cost = dki_cuda_cost,
 };
 
 /* Tensor cores take TF32 and bf16 from compute capability 8.0, fp16 from 7.5 (of those supported).
@@ -129,8 +135,10 @@ static dk_status open_lanes(dki_cuda *cuda) {
         DKI_TRY(dki_gpu_event_create(cuda->gpu, false, &cuda->synced[lane]));
     }
     const size_t workspace = (size_t)cuda->rules.workspace;
-    for (int lane = 0; workspace && lane < DKI_STEP_LANES; ++lane)
+    for (int lane = 0; workspace && lane < DKI_STEP_LANES; ++lane) {
         DKI_TRY(dki_gpu_alloc(cuda->gpu, workspace, &cuda->product_workspace[lane]));
+        dki_cuda_count_allocated(cuda, (int64_t)workspace);
+    }
     return dki_cuda_staging_open(cuda);
 }
 

@@ -17,11 +17,13 @@ typedef struct dki_staging {
     size_t used; /* bytes of it */
 } dki_staging;
 
-/** A block of shared memory: release() must know it from the device's. */
-typedef struct dki_shared_block {
+/** A block of memory: where it lies, and how much it is, release() must know. */
+typedef struct dki_block {
     void *memory;
-    struct dki_shared_block *next;
-} dki_shared_block;
+    size_t bytes;
+    dki_memory where;
+    struct dki_block *next;
+} dki_block;
 
 typedef struct dki_cuda {
     dki_backend base;
@@ -37,7 +39,9 @@ typedef struct dki_cuda {
     dki_event synced[DKI_LANE_COUNT];  /* what sync() waits for */
     void *product_workspace[DKI_STEP_LANES];
     dki_staging staging;
-    dki_shared_block *shared;
+    dki_block *blocks;
+    uint64_t allocated, allocated_most; /* bytes of device memory */
+    dki_event marks[DKI_MARKS];         /* made when they are first asked for */
 } dki_cuda;
 
 static inline dki_cuda *dki_cuda_of(dki_backend *backend) {
@@ -58,7 +62,9 @@ extern const dki_cuda_ops dki_cuda_application_ops;
 /* memory.c */
 dk_status dki_cuda_staging_open(dki_cuda *cuda);
 void dki_cuda_staging_close(dki_cuda *cuda);
-void dki_cuda_release_shared(dki_cuda *cuda);
+void dki_cuda_release_blocks(dki_cuda *cuda);
+/** Counts device memory that was had, or given back (negative). */
+void dki_cuda_count_allocated(dki_cuda *cuda, int64_t bytes);
 dk_status dki_cuda_alloc(dki_backend *, dki_memory where, size_t bytes, void **memory);
 void dki_cuda_release(dki_backend *, void *memory);
 dk_status dki_cuda_upload(dki_backend *, dki_lane, void *to, const void *from, size_t bytes);
@@ -83,15 +89,29 @@ dk_status dki_cuda_linear_backward_data(dki_backend *, dki_lane, const dki_linea
 dk_status dki_cuda_linear_backward_params(dki_backend *, dki_lane,
                                           const dki_linear_backward_params *);
 dk_status dki_cuda_bare_product(dki_backend *, dki_lane, int method, const dki_bare_product *);
-/** The epilogue of forward by a way that isn't plain, for identity and ReLU without dropout. */
+/** Whether GELU and its g′ may be in the epilogue, which keeps z, or reads it. */
+bool dki_cuda_may_fuse_gelu(const dki_cuda *cuda, const dki_nonlinearity *g, const dki_matrix *z);
+/** The epilogue of forward by a way that isn't plain, for identity, ReLU and GELU's tanh form without
+ *  dropout. */
 dki_epilogue dki_cuda_forward_epilogue(dk_activation activation, dki_way way);
 /** The bias in D's type, or NULL. */
 void *dki_cuda_epilogue_bias(const dki_cuda *cuda, const dki_linear_forward *op);
+/** The way that the plans say. */
+dk_status dki_cuda_forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki_way *way);
+dk_status dki_cuda_backward_data_way(dki_cuda *cuda, const dki_linear_backward_data *op,
+                                     dki_way *way);
+/** Whether the epilogue of the data gradient's product sums db, too. */
+bool dki_cuda_epilogue_sums(const dki_cuda *cuda, const dki_linear_backward_data *op, dki_way way);
+/** Whether g needs no kernel of its own behind a data gradient's product. */
+bool dki_cuda_is_plain_identity(const dki_nonlinearity *g);
 /** The layer by a way that the caller knows to be possible. */
 dk_status dki_cuda_forward_by(dki_cuda *cuda, dki_lane lane, const dki_linear_forward *op,
                               dki_way way);
 dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
                                     const dki_linear_backward_data *op, dki_way way);
+/** The way that a step takes. */
+dk_status dki_cuda_backward_data_way(dki_cuda *cuda, const dki_linear_backward_data *op,
+                                     dki_way *way);
 /** db (+)= the column sums of a matrix. */
 dk_status dki_cuda_sum_columns(dki_cuda *cuda, dki_lane lane, dki_matrix matrix, float *db,
                                bool accumulate, void *workspace);
@@ -107,6 +127,14 @@ dk_status dki_cuda_cast_parameters(dki_backend *, dki_lane, const dki_cast *);
 dk_status dki_cuda_initialise_weights(dki_backend *, dki_lane, const dki_initialise *);
 dk_status dki_cuda_begin_step(dki_backend *, dki_lane, const dki_begin *);
 dk_status dki_cuda_decide_step(dki_backend *, dki_lane, const dki_decide *);
+
+/* cost.c */
+dk_status dki_cuda_cost(dki_backend *, const dki_operation *, dki_cost *);
+
+/* mark.c */
+dk_status dki_cuda_mark(dki_backend *, dki_lane, int index);
+dk_status dki_cuda_elapsed(dki_backend *, int from, int to, double *milliseconds);
+void dki_cuda_marks_close(dki_cuda *cuda);
 
 /* graph.c */
 dk_status dki_cuda_order(dki_backend *, dki_lane before, dki_lane after);

@@ -52,6 +52,9 @@ dk_status dki_gpu_zero(dki_gpu *gpu, dki_stream stream, void *memory, size_t byt
 dk_status dki_gpu_event_create(dki_gpu *gpu, bool timing, dki_event *event);
 void dki_gpu_event_destroy(dki_gpu *gpu, dki_event event);
 dk_status dki_gpu_event_record(dki_gpu *gpu, dki_event event, dki_stream stream);
+/** Notes the time at which `stream` gets there, for event_elapsed; in a capture, at each launch of the
+ *  graph. Nobody waits for such an event. */
+dk_status dki_gpu_event_mark(dki_gpu *gpu, dki_event event, dki_stream stream);
 /** What is queued on `stream` from now on waits for what the event recorded. */
 dk_status dki_gpu_event_wait(dki_gpu *gpu, dki_event event, dki_stream stream);
 /** The calling thread waits. An event that was never recorded is over. */
@@ -67,6 +70,8 @@ dk_status dki_gpu_capture_begin(dki_gpu *gpu, dki_stream stream);
 dk_status dki_gpu_capture_end(dki_gpu *gpu, dki_stream stream, dki_graph **graph);
 dk_status dki_gpu_graph_launch(dki_gpu *gpu, dki_graph *graph, dki_stream stream);
 void dki_gpu_graph_destroy(dki_gpu *gpu, dki_graph *graph);
+/** What a recording consists of: kernels, and whatever else takes time (copies, zeroing). */
+void dki_gpu_graph_nodes(const dki_graph *graph, int *kernels, int *others);
 
 /** The status of a launcher's code; `kernel` for the text. */
 dk_status dki_gpu_launched(dki_gpu *gpu, int code, const char *kernel);

@@ -5,6 +5,7 @@
 
 struct dki_graph {
     cudaGraphExec_t executable;
+    int kernels, others; /* nodes */
 };
 
 dk_status dki_gpu_capture_begin(dki_gpu *gpu, dki_stream stream) {
@@ -12,6 +13,38 @@ dk_status dki_gpu_capture_begin(dki_gpu *gpu, dki_stream stream) {
     /* Thread-local: other threads, the application's too, may allocate meanwhile. */
     return dki_gpu_done(gpu, cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal),
                         "cudaStreamBeginCapture");
+}
+
+static bool is_kernel(cudaGraphNode_t node) {
+    enum cudaGraphNodeType type = cudaGraphNodeTypeEmpty;
+    return cudaGraphNodeGetType(node, &type) == cudaSuccess && type == cudaGraphNodeTypeKernel;
+}
+
+static bool takes_time(cudaGraphNode_t node) {
+    enum cudaGraphNodeType type = cudaGraphNodeTypeEmpty;
+    return cudaGraphNodeGetType(node, &type) == cudaSuccess &&
+           (type == cudaGraphNodeTypeMemcpy || type == cudaGraphNodeTypeMemset);
+}
+
+static dk_status count_nodes(dki_gpu *gpu, cudaGraph_t recorded, dki_graph *graph) {
+    cudaGraphNode_t *nodes = NULL;
+    size_t count = 0;
+    DKI_TRY(dki_gpu_status(gpu, cudaGraphGetNodes(recorded, NULL, &count), "cudaGraphGetNodes"));
+    if (count == 0) return DK_OK;
+    DKI_TRY(dki_new(gpu->services.allocator, &nodes, count, "a graph"));
+    const dk_status status =
+        dki_gpu_status(gpu, cudaGraphGetNodes(recorded, nodes, &count), "cudaGraphGetNodes");
+    for (size_t i = 0; i < count && !status; ++i) {
+        graph->kernels += is_kernel(nodes[i]);
+        graph->others += takes_time(nodes[i]);
+    }
+    dki_release(gpu->services.allocator, nodes);
+    return status;
+}
+
+void dki_gpu_graph_nodes(const dki_graph *graph, int *kernels, int *others) {
+    *kernels = graph->kernels;
+    *others = graph->others;
 }
 
 /* Uploading now spares the first launch that time. */
@@ -24,6 +57,7 @@ static dk_status instantiate(dki_gpu *gpu, cudaGraph_t recorded, dki_stream stre
     dk_status status = dki_gpu_status(gpu, error, "cudaGraphInstantiate");
     if (status == DK_OK)
         status = dki_gpu_status(gpu, cudaGraphUpload(made->executable, stream), "cudaGraphUpload");
+    if (status == DK_OK) status = count_nodes(gpu, recorded, made);
     if (status == DK_OK)
         *graph = made;
     else

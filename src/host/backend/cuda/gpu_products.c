@@ -30,35 +30,38 @@ static cublasLtEpilogue_t epilogue_of(int32_t epilogue) {
         return CUBLASLT_EPILOGUE_DRELU;
     case DKI_EPILOGUE_DRELU_BGRAD:
         return CUBLASLT_EPILOGUE_DRELU_BGRAD;
+    case DKI_EPILOGUE_GELU_BIAS:
+        return CUBLASLT_EPILOGUE_GELU_BIAS;
+    case DKI_EPILOGUE_GELU_AUX_BIAS:
+        return CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+    case DKI_EPILOGUE_DGELU:
+        return CUBLASLT_EPILOGUE_DGELU;
+    case DKI_EPILOGUE_DGELU_BGRAD:
+        return CUBLASLT_EPILOGUE_DGELU_BGRAD;
+    case DKI_EPILOGUE_BGRADB:
+        return CUBLASLT_EPILOGUE_BGRADB;
     default:
         return CUBLASLT_EPILOGUE_DEFAULT;
     }
 }
 
-static bool takes_bias(int32_t epilogue) {
-    return epilogue == DKI_EPILOGUE_BIAS || epilogue == DKI_EPILOGUE_RELU_BIAS ||
-           epilogue == DKI_EPILOGUE_RELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DRELU_BGRAD;
-}
-
-static bool takes_aux(int32_t epilogue) {
-    return epilogue == DKI_EPILOGUE_RELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DRELU ||
-           epilogue == DKI_EPILOGUE_DRELU_BGRAD;
-}
-
 /* Sums are fp32 for every type of operand. TF32 only where it was asked for. The type of the
- * auxiliary matrix stays unset: it is bits, and 13.0 refuses every type for it. */
+ * auxiliary matrix stays unset: ReLU's is bits, and 13.0 refuses every type for it; GELU's is D's. */
 static cublasStatus_t describe_operation(const dki_product *product, const dki_operands *operands,
                                          cublasLtMatmulDesc_t operation) {
     bool tf32 = product->tf32 && product->type == DKI_ELEMENT_F32;
     const int32_t trans_a = product->trans_a ? CUBLAS_OP_T : CUBLAS_OP_N;
     const int32_t trans_b = product->trans_b ? CUBLAS_OP_T : CUBLAS_OP_N;
-    const int32_t pointer_mode = CUBLASLT_POINTER_MODE_HOST;
+    const int32_t pointer_mode = product->accumulate == DKI_SCALE ? CUBLASLT_POINTER_MODE_DEVICE
+                                                                  : CUBLASLT_POINTER_MODE_HOST;
+    const int32_t processors = (int32_t)product->processors;
     const cublasLtEpilogue_t epilogue = epilogue_of(product->epilogue);
     /* For the heuristic an address says only how aligned it is. */
     void *aligned = (void *)(uintptr_t)product->alignment;
     void *bias = operands ? operands->bias : aligned;
     void *aux = operands ? operands->aux : aligned;
-    const bool has_bias = takes_bias(product->epilogue), has_aux = takes_aux(product->epilogue);
+    const bool has_bias = dki_epilogue_has_bias(product->epilogue);
+    const bool has_aux = dki_epilogue_has_aux(product->epilogue);
     const struct {
         bool wanted;
         cublasLtMatmulDescAttributes_t name;
@@ -72,6 +75,7 @@ static cublasStatus_t describe_operation(const dki_product *product, const dki_o
         {has_bias, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias},
         {has_aux, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, &aux, sizeof aux},
         {has_aux, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, &product->ld_aux, sizeof product->ld_aux},
+        {processors > 0, CUBLASLT_MATMUL_DESC_SM_COUNT_TARGET, &processors, sizeof processors},
     };
     cublasStatus_t status = cublasLtMatmulDescInit(
         operation, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F);
@@ -175,18 +179,20 @@ bool dki_gpu_algorithm_valid(dki_gpu *gpu, const dki_product *product,
 
 dk_status dki_gpu_multiply(dki_gpu *gpu, dki_stream stream, const dki_product *product,
                            const dki_algorithm *algorithm, const dki_operands *operands) {
-    const float one = 1, beta = product->accumulate ? 1 : 0;
+    const bool scale = product->accumulate == DKI_SCALE;
+    const float host_scalars[] = {1, product->accumulate == DKI_ADD ? 1 : 0};
+    const float *scalars = scale ? operands->scalars : host_scalars;
     dki_product_description description;
     cublasLtMatmulAlgo_t chosen;
     DKI_TRY(dki_gpu_enter(gpu));
     memcpy(&chosen, algorithm->data, sizeof chosen);
     cublasStatus_t status = dki_product_describe(product, operands, &description);
     if (status == CUBLAS_STATUS_SUCCESS)
-        status =
-            cublasLtMatmul(gpu->library, &description.operation, &one, operands->a, &description.a,
-                           operands->b, &description.b, &beta, operands->d, &description.d,
-                           operands->d, &description.d, &chosen, operands->workspace,
-                           operands->workspace ? (size_t)product->workspace : 0, stream);
+        status = cublasLtMatmul(gpu->library, &description.operation, &scalars[0], operands->a,
+                                &description.a, operands->b, &description.b, &scalars[1],
+                                operands->d, &description.d, operands->d, &description.d, &chosen,
+                                operands->workspace,
+                                operands->workspace ? (size_t)product->workspace : 0, stream);
     dk_status answer = dki_gpu_library_status(gpu, status, "cublasLtMatmul", product);
     dki_gpu_leave(gpu);
     return answer;

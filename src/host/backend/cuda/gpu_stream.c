@@ -41,6 +41,17 @@ dk_status dki_gpu_event_record(dki_gpu *gpu, dki_event event, dki_stream stream)
     return dki_gpu_done(gpu, cudaEventRecord(event, stream), "cudaEventRecord");
 }
 
+/* In a capture a plain record is no more than a dependency: an external one makes a node. */
+dk_status dki_gpu_event_mark(dki_gpu *gpu, dki_event event, dki_stream stream) {
+    DKI_TRY(dki_gpu_enter(gpu));
+    enum cudaStreamCaptureStatus capture = cudaStreamCaptureStatusNone;
+    cudaError_t error = cudaStreamIsCapturing(stream, &capture);
+    const unsigned flags =
+        capture == cudaStreamCaptureStatusNone ? cudaEventRecordDefault : cudaEventRecordExternal;
+    if (error == cudaSuccess) error = cudaEventRecordWithFlags(event, stream, flags);
+    return dki_gpu_done(gpu, error, "cudaEventRecordWithFlags");
+}
+
 dk_status dki_gpu_event_wait(dki_gpu *gpu, dki_event event, dki_stream stream) {
     DKI_TRY(dki_gpu_enter(gpu));
     return dki_gpu_done(gpu, cudaStreamWaitEvent(stream, event, 0), "cudaStreamWaitEvent");

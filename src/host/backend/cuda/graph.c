@@ -8,8 +8,10 @@ struct dki_recording {
     dki_graph *graph;
 };
 
-/* An event stands for what was recorded when it is waited for, so one for each lane is enough. */
+/* An event stands for what was recorded when it is waited for, so one for each lane is enough. A
+ * lane is in order by itself. */
 static dk_status order(dki_cuda *cuda, dki_lane before, dki_lane after) {
+    if (before == after) return DK_OK;
     DKI_TRY(dki_gpu_event_record(cuda->gpu, cuda->ordered[before], cuda->lanes[before]));
     return dki_gpu_event_wait(cuda->gpu, cuda->ordered[before], cuda->lanes[after]);
 }

@@ -25,7 +25,7 @@ static bool is_plain_relu(const dki_nonlinearity *g) {
     return g->kind == DK_RELU && g->dropout_threshold == 0;
 }
 
-static bool is_plain_identity(const dki_nonlinearity *g) {
+bool dki_cuda_is_plain_identity(const dki_nonlinearity *g) {
     return g->kind == DK_IDENTITY && g->dropout_threshold == 0;
 }
 
@@ -34,7 +34,16 @@ void *dki_cuda_epilogue_bias(const dki_cuda *cuda, const dki_linear_forward *op)
     return (void *)(uintptr_t)bias; /* read only */
 }
 
+/* In bf16 only: how exact the library's tanh is, it doesn't say; the GPU's own instruction for it is
+ * within 2⁻¹¹, which only bf16's rounding hides. z may serve as the auxiliary matrix where its
+ * leading dimension is what the library wants. */
+bool dki_cuda_may_fuse_gelu(const dki_cuda *cuda, const dki_nonlinearity *g, const dki_matrix *z) {
+    return cuda->base.element == DKI_ELEMENT_BF16 && g->kind == DK_GELU_TANH &&
+           g->dropout_threshold == 0 && z->data && z->ld % DKI_GELU_AUX_LD_MULTIPLE == 0;
+}
+
 dki_epilogue dki_cuda_forward_epilogue(dk_activation activation, dki_way way) {
+    if (activation == DK_GELU_TANH) return DKI_EPILOGUE_GELU_AUX_BIAS;
     if (activation != DK_RELU) return DKI_EPILOGUE_BIAS;
     return way == DKI_WAY_FUSED ? DKI_EPILOGUE_RELU_BIAS : DKI_EPILOGUE_RELU_AUX_BIAS;
 }
@@ -42,10 +51,10 @@ dki_epilogue dki_cuda_forward_epilogue(dk_activation activation, dki_way way) {
 /* z⁽ᵏ⁾ = W⁽ᵏ⁾ a⁽ᵏ⁻¹⁾ + b⁽ᵏ⁾, a⁽ᵏ⁾ = g⁽ᵏ⁾(z⁽ᵏ⁾) */
 dk_status dki_cuda_forward_by(dki_cuda *cuda, dki_lane lane, const dki_linear_forward *op,
                               dki_way way) {
-    const dki_bare_product bare = {DKI_PRODUCT_FORWARD, op->a_in, op->w,
-                                   op->z.data ? op->z : op->a_out};
+    dki_bare_product bare = {DKI_PRODUCT_FORWARD, op->a_in, op->w, op->a_out};
     dki_product_extras extras = {.epilogue = DKI_EPILOGUE_NONE};
     if (way == DKI_WAY_PLAIN) {
+        if (op->z.data) bare.out = op->z;
         DKI_TRY(multiply(cuda, lane, &bare, extras));
         return dki_gpu_launched(cuda->gpu,
                                 dki_cuda_activation(cuda->lanes[lane], cuda->base.element, op),
@@ -54,12 +63,17 @@ dk_status dki_cuda_forward_by(dki_cuda *cuda, dki_lane lane, const dki_linear_fo
     extras.epilogue = dki_cuda_forward_epilogue(op->g.kind, way);
     extras.bias = dki_cuda_epilogue_bias(cuda, op);
     if (way != DKI_WAY_FUSED) extras.aux = op->aux;
+    if (dki_epilogue_has_z(extras.epilogue)) {
+        extras.aux = op->z.data;
+        extras.aux_ld = op->z.ld;
+    }
     return multiply(cuda, lane, &bare, extras);
 }
 
-/* Where no z is kept and g is the identity or ReLU, the epilogue may do it all. */
-static dk_status forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki_way *way) {
+/* Where no z is kept and g is the identity or ReLU, the epilogue may do it all; GELU's keeps z. */
+dk_status dki_cuda_forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki_way *way) {
     const bool relu = is_plain_relu(&op->g);
+    const bool gelu = dki_cuda_may_fuse_gelu(cuda, &op->g, &op->z);
     const dki_bare_product bare = {DKI_PRODUCT_FORWARD, op->a_in, op->w, op->a_out};
     dki_product_extras extras = {
         .epilogue = dki_cuda_forward_epilogue(op->g.kind, DKI_WAY_FUSED),
@@ -70,18 +84,23 @@ static dk_status forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki_w
     dki_operands operands;
     bool fused = false;
     *way = DKI_WAY_PLAIN;
-    if (op->z.data || !extras.bias || !(relu || is_plain_identity(&op->g))) return DK_OK;
+    if (!extras.bias) return DK_OK;
+    if (!gelu && (op->z.data || !(relu || dki_cuda_is_plain_identity(&op->g)))) return DK_OK;
     if (relu && op->aux) DKI_TRY(dki_plans_mask(cuda->plans, op->a_out.rows, op->a_out.cols, way));
     if (*way != DKI_WAY_PLAIN) return DK_OK;
+    if (gelu) {
+        extras.aux = op->z.data;
+        extras.aux_ld = op->z.ld;
+    }
     dki_product_make(&cuda->rules, &bare, &extras, &product, &operands);
-    DKI_TRY(dki_plans_fused(cuda->plans, &product, &fused));
+    DKI_TRY((gelu ? dki_plans_timed_fused : dki_plans_fused)(cuda->plans, &product, &fused));
     if (fused) *way = DKI_WAY_FUSED;
     return DK_OK;
 }
 
 static dk_status forward(dki_cuda *cuda, dki_lane lane, const dki_linear_forward *op) {
     dki_way way = DKI_WAY_PLAIN;
-    DKI_TRY(forward_way(cuda, op, &way));
+    DKI_TRY(dki_cuda_forward_way(cuda, op, &way));
     return dki_cuda_forward_by(cuda, lane, op, way);
 }
 
@@ -116,7 +135,7 @@ static dk_status backward_data_plainly(dki_cuda *cuda, dki_lane lane,
     const dki_matrix *out = &op->delta_out;
     float *partial = op->db ? op->workspace : NULL;
     DKI_TRY(multiply(cuda, lane, &bare, (dki_product_extras){.epilogue = DKI_EPILOGUE_NONE}));
-    if (is_plain_identity(&op->g))
+    if (dki_cuda_is_plain_identity(&op->g))
         return op->db
                    ? dki_cuda_sum_columns(cuda, lane, *out, op->db, op->accumulate, op->workspace)
                    : DK_OK;
@@ -128,17 +147,24 @@ static dk_status backward_data_plainly(dki_cuda *cuda, dki_lane lane,
                   : DK_OK;
 }
 
+bool dki_cuda_epilogue_sums(const dki_cuda *cuda, const dki_linear_backward_data *op, dki_way way) {
+    return way == DKI_WAY_MASK_SUMS && op->db && !op->accumulate &&
+           cuda->base.element == DKI_ELEMENT_F32;
+}
+
 /* Δ_{k−1} = (Δ_k W_k) ⊙ g′(Z_{k−1}), db_{k−1} = column sums; equation (2) over a batch. */
 dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
                                     const dki_linear_backward_data *op, dki_way way) {
     if (way == DKI_WAY_PLAIN) return backward_data_plainly(cuda, lane, op);
     const dki_bare_product bare = {DKI_PRODUCT_DATA, op->delta, op->w, op->delta_out};
-    const bool sums = way == DKI_WAY_MASK_SUMS && op->db && !op->accumulate &&
-                      cuda->base.element == DKI_ELEMENT_F32;
+    const bool sums = dki_cuda_epilogue_sums(cuda, op, way), gelu = way == DKI_WAY_FUSED;
     const dki_product_extras extras = {
-        .epilogue = sums ? DKI_EPILOGUE_DRELU_BGRAD : DKI_EPILOGUE_DRELU,
+        .epilogue = gelu   ? DKI_EPILOGUE_DGELU
+                    : sums ? DKI_EPILOGUE_DRELU_BGRAD
+                           : DKI_EPILOGUE_DRELU,
         .bias = sums ? op->db : NULL,
-        .aux = (void *)(uintptr_t)op->aux, /* read only */
+        .aux = gelu ? op->z.data : (void *)(uintptr_t)op->aux, /* read only */
+        .aux_ld = op->z.ld,
     };
     DKI_TRY(multiply(cuda, lane, &bare, extras));
     return op->db && !sums ? dki_cuda_sum_columns(cuda, lane, op->delta_out, op->db, op->accumulate,
@@ -146,11 +172,37 @@ dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
                            : DK_OK;
 }
 
+/* DGELU reads the same z as a kernel of ours does, however forward has made it. */
+static dk_status gelu_way(dki_cuda *cuda, const dki_linear_backward_data *op, dki_way *way) {
+    const dki_bare_product bare = {DKI_PRODUCT_DATA, op->delta, op->w, op->delta_out};
+    const dki_product_extras extras = {
+        .epilogue = DKI_EPILOGUE_DGELU,
+        .aux = op->z.data,
+        .aux_ld = op->z.ld,
+        .workspace = cuda->product_workspace[DKI_LANE_MAIN],
+    };
+    dki_product product;
+    dki_operands operands;
+    bool fused = false;
+    dki_product_make(&cuda->rules, &bare, &extras, &product, &operands);
+    DKI_TRY(dki_plans_timed_fused(cuda->plans, &product, &fused));
+    if (fused) *way = DKI_WAY_FUSED;
+    return DK_OK;
+}
+
 /* Forward of the layer below left a mask exactly where this finds the same answer as it did. */
+dk_status dki_cuda_backward_data_way(dki_cuda *cuda, const dki_linear_backward_data *op,
+                                     dki_way *way) {
+    *way = DKI_WAY_PLAIN;
+    if (dki_cuda_may_fuse_gelu(cuda, &op->g, &op->z)) return gelu_way(cuda, op, way);
+    if (op->aux && !op->z.data && is_plain_relu(&op->g))
+        return dki_plans_mask(cuda->plans, op->delta_out.rows, op->delta_out.cols, way);
+    return DK_OK;
+}
+
 static dk_status backward_data(dki_cuda *cuda, dki_lane lane, const dki_linear_backward_data *op) {
     dki_way way = DKI_WAY_PLAIN;
-    if (op->aux && !op->z.data && is_plain_relu(&op->g))
-        DKI_TRY(dki_plans_mask(cuda->plans, op->delta_out.rows, op->delta_out.cols, &way));
+    DKI_TRY(dki_cuda_backward_data_way(cuda, op, &way));
     return dki_cuda_backward_data_by(cuda, lane, op, way);
 }
 

@@ -28,7 +28,7 @@ void dki_cuda_staging_close(dki_cuda *cuda) {
 /* Nobody may read it before it is zero, on whatever lane, so the zeroing is waited for. */
 static dk_status alloc_device(dki_cuda *cuda, size_t bytes, void **memory) {
     const dki_stream stream = cuda->lanes[DKI_LANE_COPY];
-    DKI_TRY(dki_gpu_alloc(cuda->gpu, bytes ? bytes : 1, memory));
+    DKI_TRY(dki_gpu_alloc(cuda->gpu, bytes, memory));
     dk_status status = dki_gpu_zero(cuda->gpu, stream, *memory, bytes);
     if (!status) status = dki_gpu_stream_sync(cuda->gpu, stream);
     if (status) {
@@ -38,16 +38,24 @@ static dk_status alloc_device(dki_cuda *cuda, size_t bytes, void **memory) {
     return status;
 }
 
-static dk_status alloc_shared(dki_cuda *cuda, size_t bytes, void **memory) {
-    dki_shared_block *block = NULL;
-    DKI_TRY(dki_new(cuda->services.allocator, &block, 1, "a block of shared memory"));
-    dk_status status = dki_gpu_alloc_host(cuda->gpu, bytes ? bytes : 1, &block->memory);
+void dki_cuda_count_allocated(dki_cuda *cuda, int64_t bytes) {
+    cuda->allocated += (uint64_t)bytes;
+    if (cuda->allocated > cuda->allocated_most) cuda->allocated_most = cuda->allocated;
+}
+
+static dk_status alloc_block(dki_cuda *cuda, dki_memory where, size_t bytes, void **memory) {
+    dki_block *block = NULL;
+    DKI_TRY(dki_new(cuda->services.allocator, &block, 1, "a block of memory"));
+    *block = (dki_block){.bytes = bytes ? bytes : 1, .where = where, .next = cuda->blocks};
+    dk_status status = where == DKI_MEMORY_SHARED
+                           ? dki_gpu_alloc_host(cuda->gpu, block->bytes, &block->memory)
+                           : alloc_device(cuda, block->bytes, &block->memory);
     if (status) {
         dki_release(cuda->services.allocator, block);
         return status;
     }
-    block->next = cuda->shared;
-    cuda->shared = block;
+    if (where == DKI_MEMORY_DEVICE) dki_cuda_count_allocated(cuda, (int64_t)block->bytes);
+    cuda->blocks = block;
     *memory = block->memory;
     return DK_OK;
 }
@@ -55,19 +63,29 @@ static dk_status alloc_shared(dki_cuda *cuda, size_t bytes, void **memory) {
 dk_status dki_cuda_alloc(dki_backend *backend, dki_memory where, size_t bytes, void **memory) {
     dki_cuda *cuda = dki_cuda_enter(backend, "alloc %zu", bytes);
     *memory = NULL;
-    return dki_cuda_leave(cuda, where == DKI_MEMORY_SHARED ? alloc_shared(cuda, bytes, memory)
-                                                           : alloc_device(cuda, bytes, memory));
+    return dki_cuda_leave(cuda, alloc_block(cuda, where, bytes, memory));
 }
 
-static void free_block(dki_cuda *cuda, dki_shared_block **link) {
-    dki_shared_block *block = *link;
+static void free_block(dki_cuda *cuda, dki_block **link) {
+    dki_block *block = *link;
     *link = block->next;
-    dki_gpu_free_host(cuda->gpu, block->memory);
+    if (block->where == DKI_MEMORY_SHARED) {
+        dki_gpu_free_host(cuda->gpu, block->memory);
+    } else {
+        dki_gpu_free(cuda->gpu, block->memory);
+        dki_cuda_count_allocated(cuda, -(int64_t)block->bytes);
+    }
     dki_release(cuda->services.allocator, block);
 }
 
-void dki_cuda_release_shared(dki_cuda *cuda) {
-    while (cuda->shared) free_block(cuda, &cuda->shared);
+/* Device memory that nobody gave back goes with the device; freed here, a leak would never show. */
+void dki_cuda_release_blocks(dki_cuda *cuda) {
+    while (cuda->blocks) {
+        dki_block *block = cuda->blocks;
+        cuda->blocks = block->next;
+        if (block->where == DKI_MEMORY_SHARED) dki_gpu_free_host(cuda->gpu, block->memory);
+        dki_release(cuda->services.allocator, block);
+    }
 }
 
 void dki_cuda_release(dki_backend *backend, void *memory) {
@@ -75,12 +93,9 @@ void dki_cuda_release(dki_backend *backend, void *memory) {
     /* A lost device doesn't use the memory any more. */
     (void)dki_cuda_sync(backend);
     dki_cuda *cuda = dki_cuda_enter(backend, "release");
-    dki_shared_block **link = &cuda->shared;
+    dki_block **link = &cuda->blocks;
     while (*link && (*link)->memory != memory) link = &(*link)->next;
-    if (*link)
-        free_block(cuda, link);
-    else
-        dki_gpu_free(cuda->gpu, memory);
+    if (*link) free_block(cuda, link);
     dki_cuda_leave(cuda, DK_OK);
 }
 

@@ -19,13 +19,13 @@ typedef struct {
 } plan_file;
 
 _Static_assert(sizeof(dki_plan_key) == sizeof(dki_product) + sizeof(int64_t) &&
-                   sizeof(dki_product) == 8 * sizeof(int64_t) + 8 * sizeof(int32_t) &&
+                   sizeof(dki_product) == 9 * sizeof(int64_t) + 8 * sizeof(int32_t) &&
                    sizeof(dki_plan_device) == 152 && sizeof(dki_plan_entry) == 80 &&
                    sizeof(plan_file) ==
                        16 + sizeof(dki_plan_device) + sizeof(dki_plan_key) + sizeof(dki_plan_entry),
                "compared as bytes, so without padding");
 
-static const char file_magic[8] = "dkplan1";
+static const char file_magic[8] = "dkplan2";
 
 enum { FILE_NAME = 64, PATH_ROOM = DKI_PLAN_CACHE_PATH + FILE_NAME };
 

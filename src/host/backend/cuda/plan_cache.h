@@ -8,11 +8,12 @@
 
 #include "backend/cuda/gpu.h"
 
-/** What is asked of a product, or of a shape. */
+/** What is asked of a product, of a shape, or of a network. */
 typedef enum dki_question {
     DKI_QUESTION_ALGORITHM = 0, /* which algorithm of the library? */
-    DKI_QUESTION_FUSED = 1,     /* forward: is this epilogue better than a kernel of ours? */
-    DKI_QUESTION_MASK = 2       /* [n, m]: how is ReLU's g′ kept and applied? (dki_way) */
+    DKI_QUESTION_FUSED = 1,     /* is this epilogue better than a kernel of ours? */
+    DKI_QUESTION_MASK = 2,      /* [n, m]: how is ReLU's g′ kept and applied? (dki_way) */
+    DKI_QUESTION_LANES = 4      /* a network: on how many lanes are its gradients? 1 or 2 */
 } dki_question;
 
 /** Compared and hashed as bytes: no padding, zeroed before it is filled. */
@@ -23,7 +24,7 @@ typedef struct dki_plan_key {
 
 typedef struct dki_plan_entry {
     dki_algorithm algorithm; /* DKI_QUESTION_ALGORITHM */
-    int64_t answer;          /* the other questions: dki_way */
+    int64_t answer;          /* the other questions: dki_way, or a number of lanes */
 } dki_plan_entry;
 
 /** The part of the key that all plans of one GPU share; no padding. */

@@ -1,21 +1,15 @@
 /* Choosing plans: every product of a network by each algorithm that the library proposes, then each
  * layer by each way it may go, on scratch memory. */
-#include "backend/cuda/trial.h"
+#include "backend/cuda/plan_choose.h"
 #include "base/error.h"
 
 #include <math.h>
 
 enum { MOST_CANDIDATES = 16 };
 
-/* A later candidate must be this much better: what differs by less than measurements do stays with
- * the library's order, and with fewer kernels. */
-static const double clearly_better = 0.98;
+typedef dki_chooser chooser;
 
-typedef struct {
-    dki_cuda *cuda;
-    const dki_plan_request *request;
-    dki_timer timer;
-} chooser;
+static const double clearly_better = DKI_CLEARLY_BETTER;
 
 /* What is timed. */
 typedef struct {
@@ -55,11 +49,10 @@ static int repeats_of(const dki_trial_shape *shape) {
     return flops < 2e9 ? 16 : flops < 1e11 ? 4 : 2;
 }
 
-/* INFINITY for what fails; only a lost device ends the search. */
-static dk_status measure(chooser *choose, dki_trial run, trial *it, double limit,
-                         double *milliseconds) {
-    const dk_status status = dki_timer_measure(&choose->timer, run, it, it->layer->copies,
-                                               repeats_of(&it->layer->shape), limit, milliseconds);
+dk_status dki_chooser_measure(dki_chooser *choose, const dki_trial_layer *layer, dki_trial run,
+                              void *argument, double limit, double *milliseconds) {
+    const dk_status status = dki_timer_measure(&choose->timer, run, argument, layer->copies,
+                                               repeats_of(&layer->shape), limit, milliseconds);
     if (!status || status == DK_E_DEVICE_LOST) return status;
     dki_log_line(choose->cuda->services.log, DK_LOG_DEBUG, "a plan is passed over: %s",
                  dk_error_text());
@@ -67,7 +60,12 @@ static dk_status measure(chooser *choose, dki_trial run, trial *it, double limit
     return DK_OK;
 }
 
-static dk_status lay_out(const chooser *choose, size_t k, dki_trial_layer *layer) {
+static dk_status measure(chooser *choose, dki_trial run, trial *it, double limit,
+                         double *milliseconds) {
+    return dki_chooser_measure(choose, it->layer, run, it, limit, milliseconds);
+}
+
+dk_status dki_chooser_lay_out(const dki_chooser *choose, size_t k, dki_trial_layer *layer) {
     const dki_layer_shape *layers = choose->request->layers;
     const dki_trial_shape shape = {&layers[k], k ? &layers[k - 1] : NULL,
                                    choose->request->max_batch};
@@ -121,36 +119,57 @@ static dk_status has_product(const chooser *choose, const dki_trial_layer *layer
     return dki_plans_algorithm(choose->cuda->plans, &product, &algorithm, has);
 }
 
-/* Forward: the epilogue, or a bare product and a kernel of ours? */
-static dk_status choose_fused(chooser *choose, dki_trial_layer *layer, dki_epilogue epilogue) {
+/* The epilogue, or a bare product and a kernel of ours? */
+static dk_status choose_fused(chooser *choose, dki_trial_layer *layer, dki_product_kind kind,
+                              dki_epilogue epilogue) {
+    const dki_trial run = kind == DKI_PRODUCT_FORWARD ? try_forward : try_backward_data;
     dki_cuda *cuda = choose->cuda;
     dki_product product;
     dki_operands operands;
     dki_plan_entry entry = {{{0}, 0}, DKI_WAY_FUSED};
     bool known = false, has = false;
     double plain = INFINITY, fused = INFINITY;
-    dki_trial_product(layer, 0, DKI_PRODUCT_FORWARD, epilogue, &product, &operands);
+    dki_trial_product(layer, 0, kind, epilogue, &product, &operands);
     const dki_plan_key key = dki_plan_key_of(&product, DKI_QUESTION_FUSED);
     DKI_TRY(dki_plans_get(cuda->plans, &key, &entry, &known));
     if (known) return DK_OK;
-    DKI_TRY(has_product(choose, layer, DKI_PRODUCT_FORWARD, epilogue, &has));
+    DKI_TRY(has_product(choose, layer, kind, epilogue, &has));
     if (has) {
-        trial it = {layer, DKI_PRODUCT_FORWARD, epilogue, NULL, DKI_WAY_FUSED};
+        trial it = {.layer = layer, .way = DKI_WAY_FUSED};
         DKI_TRY(dki_trial_allocate(layer));
-        DKI_TRY(measure(choose, try_forward, &it, INFINITY, &fused));
+        DKI_TRY(measure(choose, run, &it, INFINITY, &fused));
         it.way = DKI_WAY_PLAIN;
-        DKI_TRY(measure(choose, try_forward, &it, fused, &plain));
+        DKI_TRY(measure(choose, run, &it, fused, &plain));
     }
     dki_log_line(cuda->services.log, DK_LOG_DEBUG,
-                 "forward %lld → %lld: epilogue %.4f ms, kernel of its own %.4f ms",
-                 (long long)product.k, (long long)product.m, fused, plain);
+                 "%s %lld → %lld: epilogue %d %.4f ms, kernel of its own %.4f ms",
+                 kind == DKI_PRODUCT_FORWARD ? "forward" : "data gradient", (long long)product.k,
+                 (long long)product.m, (int)epilogue, fused, plain);
     if (!isfinite(fused) || plain < clearly_better * fused) entry.answer = DKI_WAY_PLAIN;
     return dki_plans_put(cuda->plans, &key, &entry, true);
 }
 
-static bool may_fuse(const dki_plan_request *request, const dki_layer_shape *layer) {
-    return !layer->dropout && (layer->activation == DK_IDENTITY ||
-                               (layer->activation == DK_RELU && !request->keep_all));
+/* As dki_cuda_may_fuse_gelu will say of forward, and of the data gradient through the layer below. */
+static bool may_fuse_gelu(const chooser *choose, const dki_trial_layer *layer) {
+    const dki_linear_forward op = dki_trial_forward(layer, 0);
+    const dki_layer_shape *shape = layer->shape.layer;
+    return dki_keeps_z(choose->request, shape) && !shape->dropout &&
+           dki_cuda_may_fuse_gelu(choose->cuda, &op.g, &op.z);
+}
+
+static bool may_fuse_gelu_below(const chooser *choose, const dki_trial_layer *layer) {
+    const dki_linear_backward_data op = dki_trial_backward_data(layer, 0);
+    const dki_layer_shape *shape = layer->shape.below;
+    return dki_keeps_z(choose->request, shape) && !shape->dropout &&
+           dki_cuda_may_fuse_gelu(choose->cuda, &op.g, &op.z);
+}
+
+static bool may_fuse(const chooser *choose, const dki_trial_layer *layer) {
+    const dki_plan_request *request = choose->request;
+    const dki_layer_shape *shape = layer->shape.layer;
+    if (shape->activation == DK_GELU_TANH) return may_fuse_gelu(choose, layer);
+    return !shape->dropout && (shape->activation == DK_IDENTITY ||
+                               (shape->activation == DK_RELU && !request->keep_all));
 }
 
 /* Whether layer k may get a mask as far as is known. */
@@ -165,10 +184,10 @@ static bool may_mask(const chooser *choose, size_t k) {
 static dk_status choose_layer(chooser *choose, size_t k, dki_trial_layer *layer) {
     const dki_layer_shape *shape = &choose->request->layers[k];
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_NONE));
-    if (may_fuse(choose->request, shape)) {
+    if (may_fuse(choose, layer)) {
         const dki_epilogue epilogue = dki_cuda_forward_epilogue(shape->activation, DKI_WAY_FUSED);
         DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_FORWARD, epilogue));
-        DKI_TRY(choose_fused(choose, layer, epilogue));
+        DKI_TRY(choose_fused(choose, layer, DKI_PRODUCT_FORWARD, epilogue));
     }
     if (!choose->request->gradients) return DK_OK;
     if (may_mask(choose, k))
@@ -176,6 +195,10 @@ static dk_status choose_layer(chooser *choose, size_t k, dki_trial_layer *layer)
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_PARAMS, DKI_EPILOGUE_NONE));
     if (k == 0) return DK_OK;
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_NONE));
+    if (may_fuse_gelu_below(choose, layer)) {
+        DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU));
+        DKI_TRY(choose_fused(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU));
+    }
     if (!may_mask(choose, k - 1)) return DK_OK;
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU));
     return choose->cuda->base.element == DKI_ELEMENT_F32
@@ -186,8 +209,8 @@ static dk_status choose_layer(chooser *choose, size_t k, dki_trial_layer *layer)
 /* Whether layer k's mask can be written, and read by the layer above. */
 static dk_status has_mask(const chooser *choose, size_t k, bool *has) {
     dki_trial_layer layer, above;
-    DKI_TRY(lay_out(choose, k, &layer));
-    DKI_TRY(lay_out(choose, k + 1, &above));
+    DKI_TRY(dki_chooser_lay_out(choose, k, &layer));
+    DKI_TRY(dki_chooser_lay_out(choose, k + 1, &above));
     DKI_TRY(has_product(choose, &layer, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_AUX_BIAS, has));
     if (*has) DKI_TRY(has_product(choose, &above, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU, has));
     if (*has && choose->cuda->base.element == DKI_ELEMENT_F32)
@@ -252,8 +275,8 @@ static dk_status choose_mask(chooser *choose, size_t k) {
     if (!has) return dki_plans_put(plans, &key, &entry, false);
     DKI_TRY(dki_plans_get(plans, &key, &entry, &known));
     if (known) return DK_OK;
-    DKI_TRY(lay_out(choose, k, &layer));
-    DKI_TRY(lay_out(choose, k + 1, &above));
+    DKI_TRY(dki_chooser_lay_out(choose, k, &layer));
+    DKI_TRY(dki_chooser_lay_out(choose, k + 1, &above));
     const dk_status status = measure_mask(choose, &layer, &above, &way);
     dki_trial_close(&layer);
     dki_trial_close(&above);
@@ -273,7 +296,7 @@ static dk_status without_memory(const chooser *choose, dk_status status) {
 static dk_status choose_all(chooser *choose) {
     for (size_t k = 0; k < choose->request->layer_count; ++k) {
         dki_trial_layer layer = {.cuda = choose->cuda};
-        dk_status status = lay_out(choose, k, &layer);
+        dk_status status = dki_chooser_lay_out(choose, k, &layer);
         if (!status) status = choose_layer(choose, k, &layer);
         dki_trial_close(&layer);
         DKI_TRY(without_memory(choose, status));
@@ -281,15 +304,19 @@ static dk_status choose_all(chooser *choose) {
     for (size_t k = 0; k < choose->request->layer_count; ++k)
         if (dki_cuda_may_mask(choose->cuda, choose->request, k))
             DKI_TRY(without_memory(choose, choose_mask(choose, k)));
-    return DK_OK;
+    return without_memory(choose, dki_choose_lanes(choose));
 }
 
-/* Other threads' work would blur the times, so it is waited for; new work waits for the lock. */
+/* Other threads' work would blur the times, so it is waited for; new work waits for the lock. What
+ * is timed on two lanes goes to streams of our own, not to the application's. */
 dk_status dki_cuda_choose(dki_cuda *cuda, const dki_plan_request *request) {
     chooser choose = {.cuda = cuda, .request = request};
     DKI_TRY(dki_cuda_sync(&cuda->base));
     DKI_TRY(dki_timer_open(&choose.timer, cuda->gpu, cuda->lanes[DKI_LANE_PARAMS]));
+    const dki_stream main_lane = cuda->lanes[DKI_LANE_MAIN];
+    cuda->lanes[DKI_LANE_MAIN] = cuda->own_main;
     const dk_status status = choose_all(&choose);
+    cuda->lanes[DKI_LANE_MAIN] = main_lane;
     dki_timer_close(&choose.timer);
     return status;
 }

@@ -68,6 +68,29 @@ dki_plan_key dki_plan_key_of_mask(const dki_product_rules *rules, int64_t rows, 
     return key;
 }
 
+/* k is a hash of the layers: 64 bits of FNV-1a, so that two networks that a user ever has won't
+ * meet; and if they did, they would only be slower. */
+dki_plan_key dki_plan_key_of_lanes(const dki_product_rules *rules,
+                                   const dki_plan_request *request) {
+    dki_plan_key key;
+    memset(&key, 0, sizeof key);
+    const int64_t keep_all = request->keep_all; /* decides where g′ comes from */
+    uint64_t hash = dki_hash(DKI_HASH_START, &keep_all, sizeof keep_all);
+    for (size_t k = 0; k < request->layer_count; ++k) {
+        const dki_layer_shape *layer = &request->layers[k];
+        const int64_t numbers[] = {layer->inputs, layer->width, (int64_t)layer->activation,
+                                   layer->dropout};
+        hash = dki_hash(hash, numbers, sizeof numbers);
+    }
+    key.product.m = (int64_t)request->layer_count;
+    key.product.n = request->max_batch;
+    memcpy(&key.product.k, &hash, sizeof hash);
+    key.product.type = (int32_t)rules->element;
+    key.product.tf32 = rules->tf32;
+    key.question = DKI_QUESTION_LANES;
+    return key;
+}
+
 /* Where the key is, or where it would go. */
 static plan_slot *slot_of(plan_slot *slots, size_t capacity, const dki_plan_key *key) {
     size_t i = (size_t)dki_hash(DKI_HASH_START, key, sizeof *key);
@@ -114,6 +137,8 @@ static bool makes_sense(dki_plans *plans, const dki_plan_key *key, const dki_pla
                dki_gpu_algorithm_valid(plans->gpu, &key->product, &entry->algorithm);
     case DKI_QUESTION_FUSED:
         return entry->answer == DKI_WAY_PLAIN || entry->answer == DKI_WAY_FUSED;
+    case DKI_QUESTION_LANES:
+        return entry->answer == 1 || entry->answer == DKI_STEP_LANES;
     default:
         return entry->answer == DKI_WAY_PLAIN || entry->answer == DKI_WAY_MASK ||
                entry->answer == DKI_WAY_MASK_SUMS;
@@ -159,9 +184,11 @@ dk_status dki_plans_algorithm(dki_plans *plans, const dki_product *product,
     return DK_OK;
 }
 
-dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, bool *fused) {
+/* `unknown` is the answer where there is none. */
+static dk_status fused_or(dki_plans *plans, const dki_product *product, dki_way unknown,
+                          bool *fused) {
     dki_plan_key key = dki_plan_key_of(product, DKI_QUESTION_FUSED);
-    dki_plan_entry entry = {{{0}, 0}, DKI_WAY_FUSED};
+    dki_plan_entry entry = {{{0}, 0}, unknown};
     dki_algorithm algorithm;
     bool known = false;
     DKI_TRY(dki_plans_get(plans, &key, &entry, &known));
@@ -171,6 +198,14 @@ dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, bool *fu
     if (known) return DK_OK;
     entry.answer = *fused ? DKI_WAY_FUSED : DKI_WAY_PLAIN;
     return dki_plans_put(plans, &key, &entry, false);
+}
+
+dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, bool *fused) {
+    return fused_or(plans, product, DKI_WAY_FUSED, fused);
+}
+
+dk_status dki_plans_timed_fused(dki_plans *plans, const dki_product *product, bool *fused) {
+    return fused_or(plans, product, DKI_WAY_PLAIN, fused);
 }
 
 dk_status dki_plans_mask(dki_plans *plans, int64_t rows, int64_t width, dki_way *way) {

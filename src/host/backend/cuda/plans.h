@@ -12,7 +12,7 @@
 /** How bias, activation and g′ are computed; part of the files on disk. */
 typedef enum dki_way {
     DKI_WAY_PLAIN = 0,    /* a bare product, then a kernel of ours */
-    DKI_WAY_FUSED = 1,    /* forward: in the product's epilogue */
+    DKI_WAY_FUSED = 1,    /* in the product's epilogue; backward: g′ of GELU from z */
     DKI_WAY_MASK = 2,     /* forward also leaves a bit mask, backward applies it in the epilogue */
     DKI_WAY_MASK_SUMS = 3 /* and sums db there, too, where it may (fp32, not accumulated) */
 } dki_way;
@@ -35,6 +35,9 @@ dki_plan_key dki_plan_key_of(const dki_product *product, dki_question question);
  *  same, though their products have only this in common. */
 dki_plan_key dki_plan_key_of_mask(const dki_product_rules *rules, int64_t rows, int64_t width);
 
+/** The key of the question on how many lanes a network's gradients are computed. */
+dki_plan_key dki_plan_key_of_lanes(const dki_product_rules *rules, const dki_plan_request *request);
+
 /** Whether the table has the answer; then with the disk asked before, which fills the table. */
 bool dki_plans_know(const dki_plans *plans, const dki_plan_key *key, dki_plan_entry *entry);
 dk_status dki_plans_get(dki_plans *plans, const dki_plan_key *key, dki_plan_entry *entry,
@@ -46,9 +49,11 @@ dk_status dki_plans_put(dki_plans *plans, const dki_plan_key *key, const dki_pla
 /** The algorithm of a product; *found = false: the library has none. May be called in a capture. */
 dk_status dki_plans_algorithm(dki_plans *plans, const dki_product *product,
                               dki_algorithm *algorithm, bool *found);
-/** Whether a forward product with this epilogue is better than a bare one and a kernel of ours:
+/** Whether a product with this epilogue is better than a bare one and a kernel of ours:
  *  as timed, else if the library has it. */
 dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, bool *fused);
+/** The same where only timing may say so. */
+dk_status dki_plans_timed_fused(dki_plans *plans, const dki_product *product, bool *fused);
 /** How g′ of ReLU is kept for [rows, width]: as timed, else without a mask. */
 dk_status dki_plans_mask(dki_plans *plans, int64_t rows, int64_t width, dki_way *way);
 

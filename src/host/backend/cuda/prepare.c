@@ -46,6 +46,13 @@ static size_t workspace_bytes(const dki_cuda *cuda, const dki_plan_request *requ
     return largest(loss, (size_t)pieces * sizeof(double));
 }
 
+/* Two where nobody has timed it. */
+static bool takes_one_lane(const dki_cuda *cuda, const dki_plan_request *request) {
+    const dki_plan_key key = dki_plan_key_of_lanes(&cuda->rules, request);
+    dki_plan_entry entry;
+    return dki_plans_know(cuda->plans, &key, &entry) && entry.answer == 1;
+}
+
 static dk_status prepare(dki_cuda *cuda, const dki_plan_request *request, dki_plan *plan) {
     for (size_t k = 0; k < request->layer_count; ++k) {
         const dki_layer_shape *layer = &request->layers[k];
@@ -57,7 +64,9 @@ static dk_status prepare(dki_cuda *cuda, const dki_plan_request *request, dki_pl
                                  : 0;
     }
     plan->workspace_bytes = workspace_bytes(cuda, request);
-    return request->choose && !cuda->options.deterministic ? dki_cuda_choose(cuda, request) : DK_OK;
+    if (request->choose && !cuda->options.deterministic) DKI_TRY(dki_cuda_choose(cuda, request));
+    plan->one_lane = takes_one_lane(cuda, request);
+    return DK_OK;
 }
 
 dk_status dki_cuda_prepare(dki_backend *backend, const dki_plan_request *request, dki_plan *plan) {

@@ -9,16 +9,6 @@
 enum { LEAST_ALIGNMENT = 2, MOST_ALIGNMENT = 128, WORKSPACE_ALIGNMENT = 256 };
 enum { AUX_LD_MULTIPLE = 128, AUX_ALIGNMENT = 16 };
 
-static bool needs_bias(int32_t epilogue) {
-    return epilogue == DKI_EPILOGUE_BIAS || epilogue == DKI_EPILOGUE_RELU_BIAS ||
-           epilogue == DKI_EPILOGUE_RELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DRELU_BGRAD;
-}
-
-static bool needs_aux(int32_t epilogue) {
-    return epilogue == DKI_EPILOGUE_RELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DRELU ||
-           epilogue == DKI_EPILOGUE_DRELU_BGRAD;
-}
-
 /* The largest power of two, within the limits, that divides all addresses; NULL divides by any. */
 static int32_t common_alignment(const dki_operands *operands) {
     const uintptr_t all = (uintptr_t)operands->a | (uintptr_t)operands->b | (uintptr_t)operands->d |
@@ -39,7 +29,8 @@ void dki_product_make(const dki_product_rules *rules, const dki_bare_product *ba
                                .d = bare->out.data,
                                .bias = extras->bias,
                                .aux = extras->aux,
-                               .workspace = extras->workspace};
+                               .workspace = extras->workspace,
+                               .scalars = extras->scalars};
     memset(product, 0, sizeof *product);
     product->m = bare->out.cols;
     product->n = bare->out.rows;
@@ -47,7 +38,8 @@ void dki_product_make(const dki_product_rules *rules, const dki_bare_product *ba
     product->lda = first->ld;
     product->ldb = second->ld;
     product->ldd = bare->out.ld;
-    product->ld_aux = needs_aux(extras->epilogue) ? dki_relu_aux_ld(bare->out.cols) : 0;
+    if (dki_epilogue_has_mask(extras->epilogue)) product->ld_aux = dki_relu_aux_ld(bare->out.cols);
+    if (dki_epilogue_has_z(extras->epilogue)) product->ld_aux = extras->aux_ld;
     product->trans_a = bare->kind == DKI_PRODUCT_FORWARD;
     product->trans_b = params;
     product->type = (int32_t)rules->element;
@@ -57,6 +49,7 @@ void dki_product_make(const dki_product_rules *rules, const dki_bare_product *ba
     product->accumulate = extras->accumulate;
     product->alignment = common_alignment(operands);
     product->workspace = rules->workspace;
+    product->processors = extras->processors;
 }
 
 static bool is_flag(int32_t value) {
@@ -75,10 +68,14 @@ static dk_status validate_types(const dki_product *product) {
     DKI_REQUIRE(is_flag(product->tf32) && (!product->tf32 || product->type == DKI_ELEMENT_F32),
                 DK_E_UNSUPPORTED, "TF32 is for products of fp32, not of elements of type %d",
                 (int)product->type);
-    DKI_REQUIRE(is_flag(product->trans_a) && is_flag(product->trans_b) &&
-                    is_flag(product->accumulate),
-                DK_E_UNSUPPORTED, "a product with flags %d, %d, %d: each is 0 or 1",
-                (int)product->trans_a, (int)product->trans_b, (int)product->accumulate);
+    DKI_REQUIRE(is_flag(product->trans_a) && is_flag(product->trans_b), DK_E_UNSUPPORTED,
+                "a product with flags %d, %d: each is 0 or 1", (int)product->trans_a,
+                (int)product->trans_b);
+    DKI_REQUIRE(product->accumulate >= DKI_OVERWRITE && product->accumulate <= DKI_SCALE,
+                DK_E_UNSUPPORTED, "a product that does %d with its result, which doesn't exist",
+                (int)product->accumulate);
+    DKI_REQUIRE(product->processors >= 0 && product->processors <= INT32_MAX, DK_E_UNSUPPORTED,
+                "a product for %lld multiprocessors", (long long)product->processors);
     return DK_OK;
 }
 
@@ -104,33 +101,43 @@ static dk_status validate_shape(const dki_product *product) {
     return validate_ld("D", product->ldd, m, product->type_d);
 }
 
+static dk_status validate_aux(const dki_product *product, const dki_operands *operands) {
+    const int32_t epilogue = product->epilogue;
+    DKI_REQUIRE(dki_epilogue_has_aux(epilogue) == (operands->aux != NULL), DK_E_SHAPE,
+                "epilogue %d of a product %s", (int)epilogue,
+                operands->aux ? "takes no auxiliary matrix" : "needs an auxiliary matrix");
+    const int64_t multiple =
+        dki_epilogue_has_mask(epilogue) ? AUX_LD_MULTIPLE : DKI_GELU_AUX_LD_MULTIPLE;
+    DKI_REQUIRE(dki_epilogue_has_aux(epilogue)
+                    ? product->ld_aux >= product->m && product->ld_aux % multiple == 0
+                    : product->ld_aux == 0,
+                DK_E_SHAPE,
+                "an auxiliary matrix's leading dimension of %lld for %lld rows: a multiple of %lld "
+                "that holds them, or 0 without one",
+                (long long)product->ld_aux, (long long)product->m, (long long)multiple);
+    return DK_OK;
+}
+
 static dk_status validate_epilogue(const dki_product *product, const dki_operands *operands) {
     const int32_t epilogue = product->epilogue;
     DKI_REQUIRE(epilogue >= 0 && epilogue < DKI_EPILOGUE_COUNT, DK_E_UNSUPPORTED,
                 "a product with epilogue %d, which doesn't exist", (int)epilogue);
     DKI_REQUIRE(epilogue == DKI_EPILOGUE_NONE ||
-                    (!product->accumulate && product->type_d == product->type),
+                    (!product->accumulate &&
+                     (product->type_d == product->type || epilogue == DKI_EPILOGUE_BGRADB)),
                 DK_E_UNSUPPORTED,
                 "epilogue %d with a product that is added to D, or whose D has a type of its own",
                 (int)epilogue);
-    DKI_REQUIRE(epilogue != DKI_EPILOGUE_DRELU_BGRAD || product->type_d == DKI_ELEMENT_F32,
+    DKI_REQUIRE(!dki_epilogue_has_bias_gradient(epilogue) || product->type_d == DKI_ELEMENT_F32,
                 DK_E_UNSUPPORTED,
                 "the bias gradient in an epilogue has D's type %d; ours are fp32: sum it aside",
                 (int)product->type_d);
-    DKI_REQUIRE(needs_bias(epilogue) == (operands->bias != NULL), DK_E_SHAPE,
+    DKI_REQUIRE(dki_epilogue_has_bias(epilogue) == (operands->bias != NULL), DK_E_SHAPE,
                 "epilogue %d of a product %s", (int)epilogue,
                 operands->bias ? "takes no bias" : "needs a bias");
-    DKI_REQUIRE(needs_aux(epilogue) == (operands->aux != NULL), DK_E_SHAPE,
-                "epilogue %d of a product %s", (int)epilogue,
-                operands->aux ? "takes no mask" : "needs a mask");
-    DKI_REQUIRE(needs_aux(epilogue)
-                    ? product->ld_aux >= product->m && product->ld_aux % AUX_LD_MULTIPLE == 0
-                    : product->ld_aux == 0,
-                DK_E_SHAPE,
-                "a mask's leading dimension of %lld for %lld rows: a multiple of 128 bits that "
-                "holds them, or 0 without a mask",
-                (long long)product->ld_aux, (long long)product->m);
-    return DK_OK;
+    DKI_REQUIRE(epilogue != DKI_EPILOGUE_BGRADB || product->trans_b, DK_E_UNSUPPORTED,
+                "the bias gradient of B needs a transposed B");
+    return validate_aux(product, operands);
 }
 
 static bool divides(int32_t alignment, const void *address) {
@@ -155,8 +162,13 @@ static dk_status validate_addresses(const dki_product *product, const dki_operan
     DKI_REQUIRE(divides(type_bytes, operands->a) && divides(type_bytes, operands->b) &&
                     divides(d_bytes, operands->d) && divides(d_bytes, operands->bias),
                 DK_E_SHAPE, "a product with an address in the middle of an element");
+    DKI_REQUIRE((product->accumulate == DKI_SCALE) == (operands->scalars != NULL) &&
+                    divides(sizeof(float), operands->scalars),
+                DK_E_SHAPE, "a product %s",
+                operands->scalars ? "with scalars that it doesn't take, or that aren't aligned"
+                                  : "without the scalars that it takes");
     DKI_REQUIRE(divides(AUX_ALIGNMENT, operands->aux), DK_E_SHAPE,
-                "a product's mask must start on %d bytes", (int)AUX_ALIGNMENT);
+                "a product's auxiliary matrix must start on %d bytes", (int)AUX_ALIGNMENT);
     DKI_REQUIRE(product->workspace >= 0 && (product->workspace == 0 ||
                                             (operands->workspace != NULL &&
                                              divides(WORKSPACE_ALIGNMENT, operands->workspace))),

@@ -13,8 +13,10 @@
 #include "kernels/kernels.h"
 
 /** What follows the product. The bias and the bias gradient have D's type, one element for each row
- *  of D, i.e. for each column of ours; the auxiliary matrix of ReLU is one bit for each element of
- *  D, column by column, its leading dimension (in bits) a multiple of 128. */
+ *  of D, i.e. for each column of ours (BGRADB: for each column of D). The auxiliary matrix of ReLU
+ *  is one bit for each element of D, column by column, its leading dimension (in bits) a multiple
+ *  of 128; that of GELU is z itself, in D's type, its leading dimension a multiple of 8. GELU is the
+ *  tanh form. */
 typedef enum dki_epilogue {
     DKI_EPILOGUE_NONE = 0,
     DKI_EPILOGUE_BIAS = 1,          /* D + bias */
@@ -22,28 +24,62 @@ typedef enum dki_epilogue {
     DKI_EPILOGUE_RELU_AUX_BIAS = 3, /* the same; aux = (D + bias > 0) */
     DKI_EPILOGUE_DRELU = 4,         /* aux ? D : 0 */
     DKI_EPILOGUE_DRELU_BGRAD = 5,   /* the same; bias gradient = Σ over D's columns */
-    DKI_EPILOGUE_COUNT = 6
+    DKI_EPILOGUE_GELU_BIAS = 6,     /* g(D + bias) */
+    DKI_EPILOGUE_GELU_AUX_BIAS = 7, /* the same; aux = D + bias */
+    DKI_EPILOGUE_DGELU = 8,         /* D ⊙ g′(aux) */
+    DKI_EPILOGUE_DGELU_BGRAD = 9,   /* the same; bias gradient = Σ over D's columns */
+    DKI_EPILOGUE_BGRADB = 10,       /* D; bias gradient = Σ over k of op(B), one for each column */
+    DKI_EPILOGUE_COUNT = 11
 } dki_epilogue;
+
+/** Whether an epilogue has a bias, or room for its gradient. */
+static inline bool dki_epilogue_has_bias(int32_t epilogue) {
+    return epilogue != DKI_EPILOGUE_NONE && epilogue != DKI_EPILOGUE_DRELU &&
+           epilogue != DKI_EPILOGUE_DGELU;
+}
+static inline bool dki_epilogue_has_bias_gradient(int32_t epilogue) {
+    return epilogue == DKI_EPILOGUE_DRELU_BGRAD || epilogue == DKI_EPILOGUE_DGELU_BGRAD ||
+           epilogue == DKI_EPILOGUE_BGRADB;
+}
+/** Whether its auxiliary matrix is ReLU's mask; z of GELU; either. */
+static inline bool dki_epilogue_has_mask(int32_t epilogue) {
+    return epilogue >= DKI_EPILOGUE_RELU_AUX_BIAS && epilogue <= DKI_EPILOGUE_DRELU_BGRAD;
+}
+static inline bool dki_epilogue_has_z(int32_t epilogue) {
+    return epilogue >= DKI_EPILOGUE_GELU_AUX_BIAS && epilogue <= DKI_EPILOGUE_DGELU_BGRAD;
+}
+static inline bool dki_epilogue_has_aux(int32_t epilogue) {
+    return dki_epilogue_has_mask(epilogue) || dki_epilogue_has_z(epilogue);
+}
+
+/** What becomes of what D held; an algorithm's key, as the epilogue is. */
+typedef enum dki_accumulate {
+    DKI_OVERWRITE = 0, /* D = A B */
+    DKI_ADD = 1,       /* D += A B */
+    DKI_SCALE = 2 /* D = α A B + β D; α and β lie in device memory and are read when it runs */
+} dki_accumulate;
 
 /** Everything an algorithm depends on; compared and hashed as bytes, so it has no padding and is
  *  zeroed before it is filled. */
 typedef struct dki_product {
-    int64_t m, n, k, lda, ldb, ldd, ld_aux; /* ld_aux in bits, 0 without aux */
+    int64_t m, n, k, lda, ldb, ldd, ld_aux; /* ld_aux of a mask in bits; 0 without aux */
     int32_t trans_a, trans_b;               /* 1 = transposed */
     int32_t type, type_d;                   /* dki_element of A and B, of D */
     int32_t tf32;                           /* fp32 operands may be rounded to TF32 */
     int32_t epilogue;                       /* dki_epilogue */
-    int32_t accumulate;                     /* β: 0 or 1 */
+    int32_t accumulate;                     /* dki_accumulate */
     int32_t alignment;                      /* least alignment of all addresses, 2 … 256 bytes */
     int64_t workspace;                      /* bytes an algorithm may use */
+    int64_t processors;                     /* multiprocessors it is to be fast on; 0 = all */
 } dki_product;
 
 typedef struct dki_operands {
     const void *a, *b;
     void *d;
-    void *bias; /* [m], D's type: read, or written by _BGRAD; or NULL */
+    void *bias; /* [m], D's type: read, or written by _BGRAD; [n] with BGRADB; or NULL */
     void *aux;  /* or NULL */
     void *workspace;
+    const float *scalars; /* DKI_SCALE: α, β; or NULL */
 } dki_operands;
 
 /** cublasLtMatmulAlgo_t and what it needs. */
@@ -67,12 +103,18 @@ static inline size_t dki_relu_aux_bytes(int64_t rows, int64_t width) {
     return (size_t)rows * (size_t)(dki_relu_aux_ld(width) / 8);
 }
 
+/** Elements that the leading dimension of GELU's auxiliary matrix is a multiple of. */
+enum { DKI_GELU_AUX_LD_MULTIPLE = 8 };
+
 /** What goes with a product beside its operands. */
 typedef struct dki_product_extras {
     dki_epilogue epilogue;
     void *bias, *aux;
-    bool accumulate;
+    int64_t aux_ld;     /* of GELU's; a mask's follows from the width */
+    int32_t accumulate; /* dki_accumulate */
     void *workspace;
+    const float *scalars;
+    int64_t processors;
 } dki_product_extras;
 
 /** The product of one of the seam's kinds (the shapes in `bare`), and its operands in the library's

@@ -10,6 +10,10 @@ static int64_t larger(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
+static bool keeps_z(const dki_layer_shape *layer) {
+    return layer && layer->activation != DK_IDENTITY && layer->activation != DK_RELU;
+}
+
 /* Lays one item behind the others. */
 static bool place(dki_trial_layer *trial, dki_trial_item item, int64_t rows, int64_t ld,
                   size_t element) {
@@ -25,11 +29,13 @@ static bool place_all(dki_trial_layer *trial) {
     const int64_t rows = trial->shape.rows, inputs = trial->shape.layer->inputs,
                   width = trial->shape.layer->width, widest = larger(inputs, width);
     const int64_t x_ld = dki_leading(&cuda->base, inputs), y_ld = dki_leading(&cuda->base, width);
+    const int64_t z_rows = keeps_z(trial->shape.layer) || keeps_z(trial->shape.below) ? rows : 0;
     const size_t element = dki_element_bytes(cuda->base.element);
     return place(trial, DKI_TRIAL_X, rows, x_ld, element) &&
            place(trial, DKI_TRIAL_W, width, x_ld, element) &&
            place(trial, DKI_TRIAL_Y, rows, y_ld, element) &&
            place(trial, DKI_TRIAL_DX, rows, x_ld, element) &&
+           place(trial, DKI_TRIAL_Z, z_rows, larger(x_ld, y_ld), element) &&
            place(trial, DKI_TRIAL_DW, width, x_ld, sizeof(float)) &&
            place(trial, DKI_TRIAL_B, 1, width, sizeof(float)) &&
            place(trial, DKI_TRIAL_B_WORKING, 1, width, element) &&
@@ -82,6 +88,14 @@ static dki_matrix matrix_y(const dki_trial_layer *trial, int copy) {
     return matrix(trial, copy, DKI_TRIAL_Y, trial->shape.rows, trial->shape.layer->width);
 }
 
+/* Z of the layer whose output has `cols` columns; absent where its g′ needs none. */
+static dki_matrix matrix_z(const dki_trial_layer *trial, int copy, const dki_layer_shape *layer,
+                           int64_t cols) {
+    dki_matrix z = matrix(trial, copy, DKI_TRIAL_Z, trial->shape.rows, cols);
+    if (!keeps_z(layer)) z.data = NULL;
+    return z;
+}
+
 static dki_matrix matrix_w(const dki_trial_layer *trial, int copy, dki_trial_item which) {
     return matrix(trial, copy, which, trial->shape.layer->width, trial->shape.layer->inputs);
 }
@@ -93,6 +107,7 @@ dki_linear_forward dki_trial_forward(const dki_trial_layer *trial, int copy) {
         .w = matrix_w(trial, copy, DKI_TRIAL_W),
         .b = item(trial, copy, DKI_TRIAL_B),
         .b_working = narrow ? item(trial, copy, DKI_TRIAL_B_WORKING) : NULL,
+        .z = matrix_z(trial, copy, trial->shape.layer, trial->shape.layer->width),
         .a_out = matrix_y(trial, copy),
         .aux = item(trial, copy, DKI_TRIAL_AUX),
         .g = {.kind = trial->shape.layer->activation},
@@ -104,12 +119,21 @@ dki_linear_backward_data dki_trial_backward_data(const dki_trial_layer *trial, i
     return (dki_linear_backward_data){
         .delta = matrix_y(trial, copy),
         .w = matrix_w(trial, copy, DKI_TRIAL_W),
+        .z = matrix_z(trial, copy, trial->shape.below, trial->shape.layer->inputs),
         .a = matrix_x(trial, copy, DKI_TRIAL_X),
         .aux = item(trial, copy, DKI_TRIAL_AUX),
         .g = {.kind = trial->shape.below->activation},
         .delta_out = matrix_x(trial, copy, DKI_TRIAL_DX),
         .db = item(trial, copy, DKI_TRIAL_DB),
         .workspace = item(trial, copy, DKI_TRIAL_WORKSPACE),
+    };
+}
+
+dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *trial, int copy) {
+    return (dki_linear_backward_params){
+        .delta = matrix_y(trial, copy),
+        .a_in = matrix_x(trial, copy, DKI_TRIAL_X),
+        .dw = matrix_w(trial, copy, DKI_TRIAL_DW),
     };
 }
 
@@ -126,32 +150,27 @@ static dki_bare_product bare_of(const dki_trial_layer *trial, int copy, dki_prod
     }
 }
 
+/* What an epilogue takes beside the product's operands. */
+static void add_epilogue(const dki_trial_layer *trial, int copy, int64_t out_ld,
+                         dki_product_extras *extras) {
+    const dki_linear_forward forward = dki_trial_forward(trial, copy);
+    const bool gradient = dki_epilogue_has_bias_gradient(extras->epilogue);
+    if (dki_epilogue_has_bias(extras->epilogue))
+        extras->bias = gradient ? item(trial, copy, DKI_TRIAL_DB)
+                                : dki_cuda_epilogue_bias(trial->cuda, &forward);
+    if (dki_epilogue_has_mask(extras->epilogue)) extras->aux = forward.aux;
+    if (!dki_epilogue_has_z(extras->epilogue)) return;
+    extras->aux = item(trial, copy, DKI_TRIAL_Z);
+    extras->aux_ld = out_ld;
+}
+
 void dki_trial_product(const dki_trial_layer *trial, int copy, dki_product_kind kind,
                        dki_epilogue epilogue, dki_product *product, dki_operands *operands) {
     const dki_bare_product bare = bare_of(trial, copy, kind);
-    const dki_linear_forward forward = dki_trial_forward(trial, copy);
     dki_product_extras extras = {
         .epilogue = epilogue,
         .workspace = trial->cuda->product_workspace[DKI_LANE_PARAMS],
     };
-    switch (epilogue) {
-    case DKI_EPILOGUE_RELU_AUX_BIAS:
-        extras.aux = forward.aux;
-        extras.bias = dki_cuda_epilogue_bias(trial->cuda, &forward);
-        break;
-    case DKI_EPILOGUE_BIAS:
-    case DKI_EPILOGUE_RELU_BIAS:
-        extras.bias = dki_cuda_epilogue_bias(trial->cuda, &forward);
-        break;
-    case DKI_EPILOGUE_DRELU_BGRAD:
-        extras.bias = item(trial, copy, DKI_TRIAL_DB);
-        extras.aux = forward.aux;
-        break;
-    case DKI_EPILOGUE_DRELU:
-        extras.aux = forward.aux;
-        break;
-    default:
-        break;
-    }
+    add_epilogue(trial, copy, bare.out.ld, &extras);
     dki_product_make(&trial->cuda->rules, &bare, &extras, product, operands);
 }

@@ -16,6 +16,7 @@ typedef enum dki_trial_item {
     DKI_TRIAL_W,
     DKI_TRIAL_Y,  /* A_k, Δ_k [rows, width] */
     DKI_TRIAL_DX, /* Δ_{k−1} */
+    DKI_TRIAL_Z,  /* Z_k or Z_{k−1}, where an activation wants it for g′ */
     DKI_TRIAL_DW,
     DKI_TRIAL_B,
     DKI_TRIAL_B_WORKING,
@@ -45,6 +46,7 @@ void dki_trial_close(dki_trial_layer *trial);
 /** The layer's operations on one copy. */
 dki_linear_forward dki_trial_forward(const dki_trial_layer *trial, int copy);
 dki_linear_backward_data dki_trial_backward_data(const dki_trial_layer *trial, int copy);
+dki_linear_backward_params dki_trial_backward_params(const dki_trial_layer *trial, int copy);
 /** One of its products as the library sees it. */
 void dki_trial_product(const dki_trial_layer *trial, int copy, dki_product_kind kind,
                        dki_epilogue epilogue, dki_product *product, dki_operands *operands);

@@ -1,0 +1,19 @@
+#!/usr/bin/env python3
+"""Stands for a peer's Python: answers the line protocol as its setting says, without training."""
+import json
+import sys
+
+setting = sys.argv[3]
+if setting == "missing":
+    print(json.dumps({"missing": "No module named 'peer'"}), flush=True)
+    sys.exit()
+print(json.dumps({"ready": True, "versions": {"peer": "1"}, "setting": "a peer that lies"}),
+      flush=True)
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["do"] == "losses":
+        print(json.dumps({"losses": [1.0] * request["steps"]}), flush=True)
+    elif setting == "crashes":
+        sys.exit("the peer's last words")
+    else:
+        print(json.dumps({"ms": 1.0, "steps": request["steps"]}), flush=True)
