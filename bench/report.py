@@ -22,6 +22,7 @@ from contestants import NAMES
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 PAGES = ["README.md", os.path.join("docs", "performance.md")]
 DEVICES = {"cpu": "a CPU", "cuda": "a GPU"}
+LIBRARIES = "cpu-libraries"
 SWEEPS = {"width": "width of the four layers", "batch": "batch, four layers of 1024"}
 
 
@@ -164,6 +165,25 @@ def origin(result):
     return text
 
 
+def library_table(result):
+    """GFLOP/s of each library with rows as long as they are and, behind the arrow, padded."""
+    rows = []
+    for product in result["products"]:
+        fastest = max(product["gflops_padded"].values())
+        row = [f"`{product['workload']}` {product['kind']}",
+               f"{product['rows']} × {product['cols']} over {product['depth']}",
+               f"{product['tile_rows']} × {product['tile_cols']}"]
+        for name in result["libraries"]:
+            padded = product["gflops_padded"][name]
+            text = f"{product['gflops'][name]:.0f} → {padded:.0f}"
+            row.append(f"**{text}**" if padded == fastest else text)
+        rows.append(row)
+    m = result["machine"]
+    return table(["product", "size", "tile"] + result["libraries"], rows) + (
+        f"\n\nGFLOP/s of one core, by processor time, medians; {m['cpu']}; {m['os']}; commit "
+        f"{result['commit']}, {result['date']}.")
+
+
 def picture(path, text):
     return f"![{text}]({path}.svg)\n\n"
 
@@ -191,6 +211,8 @@ def blocks(results):
             made[name] = not_run(device) if not result else (
                 picture(f"bench-{name}", f"step time against {what}") + sweep_table(result) +
                 "\n\n" + origin(result))
+    libraries = results.get(LIBRARIES)
+    made[LIBRARIES] = library_table(libraries) if libraries else not_run("cpu")
     return made
 
 
@@ -209,14 +231,16 @@ def fill(page, text, made):
 
 
 def load(folder):
-    results = {}
+    names = [LIBRARIES]
     for device in DEVICES:
-        for name in [device] + [f"{device}-{sweep}" for sweep in SWEEPS]:
-            try:
-                with open(os.path.join(folder, f"{name}.json"), encoding="utf-8") as file:
-                    results[name] = json.load(file)
-            except FileNotFoundError:
-                pass
+        names += [device] + [f"{device}-{sweep}" for sweep in SWEEPS]
+    results = {}
+    for name in names:
+        try:
+            with open(os.path.join(folder, f"{name}.json"), encoding="utf-8") as file:
+                results[name] = json.load(file)
+        except FileNotFoundError:
+            pass
     return results
 
 

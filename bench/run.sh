@@ -54,6 +54,10 @@ for device in $devices; do
     done
 done
 
+if [ -z "$quick" ]; then
+    "$python" "$here/libraries.py" --build "$build" --out "$results/cpu-libraries.json" || status=$?
+fi
+
 if [ -n "$quick" ]; then
     "$report" "$here/report.py" --results "$results" --print
 else

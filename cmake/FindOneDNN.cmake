@@ -1,4 +1,4 @@
-# oneDNN, whose sgemm makes the CPU backend's products: defines OneDNN::OneDNN. Its own CMake package
+# oneDNN, which makes the CPU backend's products: defines OneDNN::OneDNN. Its own CMake package
 # asks for OpenCL where it was built for Intel's GPUs too, which libdeltak has no use for.
 find_path(ONEDNN_INCLUDE_DIR oneapi/dnnl/dnnl.h)
 find_library(ONEDNN_LIBRARY dnnl)

@@ -4,6 +4,10 @@
 #ifndef DELTAK_TESTS_DEVICE_H
 #define DELTAK_TESTS_DEVICE_H
 
+extern "C" {
+#include "backend/cpu/matmul.h"
+}
+
 #include <cstdlib>
 #include <cstring>
 
@@ -16,6 +20,11 @@ inline const char *name() {
 
 inline bool is_cpu() {
     return std::strcmp(name(), "cpu") == 0;
+}
+
+/// What the CPU owes: fp32, and bf16 where the processor multiplies it.
+inline bool cpu_has(dk_precision precision) {
+    return precision == DK_FP32 || (precision == DK_BF16 && dki_matmul_available());
 }
 
 } // namespace device

@@ -6,6 +6,7 @@
 extern "C" {
 #include "backend/cpu/cpu.h"
 #include "backend/plugin.h"
+#include "base/half.h"
 #include "base/memory.h"
 #include "reference/reference.h"
 }
@@ -37,6 +38,10 @@ inline dk_status open_cpu(dki_backend **backend, const dki_services *services, i
     return dki_cpu_open(backend, services, threads, DK_FP32);
 }
 
+inline dk_status open_cpu_bf16(dki_backend **backend, const dki_services *services, int threads) {
+    return dki_cpu_open(backend, services, threads, DK_BF16);
+}
+
 inline dk_status open_cuda(dki_backend **backend, const dki_services *services, int) {
     const char *number = std::strchr(device::name(), ':');
     dki_cuda_options options{};
@@ -46,8 +51,9 @@ inline dk_status open_cuda(dki_backend **backend, const dki_services *services, 
 }
 
 inline std::vector<Backend> backends_of_device() {
-    if (device::is_cpu()) return {{"cpu", open_cpu}};
-    return {{"cuda", open_cuda}};
+    if (!device::is_cpu()) return {{"cuda", open_cuda}};
+    if (!device::cpu_has(DK_BF16)) return {{"cpu", open_cpu}};
+    return {{"cpu", open_cpu}, {"cpu_bf16", open_cpu_bf16}};
 }
 
 inline const std::vector<Backend> backends = backends_of_device();
@@ -73,6 +79,25 @@ class Device {
     Device(const Device &) = delete;
     Device &operator=(const Device &) = delete;
 
+    /// A number as A, Z or Δ keep it.
+    float stored(float value) const {
+        if (backend->element == DKI_ELEMENT_F32) return value;
+        return dki_bf16_to_float(dki_bf16_from_float(value));
+    }
+    double stored(double exact) const {
+        return static_cast<double>(stored(static_cast<float>(exact)));
+    }
+    Floats stored(Floats values) const {
+        for (float &value : values) value = stored(value);
+        return values;
+    }
+
+    /// A bound of what is within `bound` of `value`, after it was rounded on its way to A, Z or Δ.
+    double stored_bound(double value, double bound) const {
+        if (backend->element == DKI_ELEMENT_F32) return bound;
+        return bound + 0x1p-8 * (std::fabs(value) + bound) + DKI_REF_UNDERFLOW;
+    }
+
     dki_backend *backend = nullptr;
     const dki_backend_ops *ops = nullptr;
 
@@ -80,8 +105,8 @@ class Device {
     dki_logger log_{};
 };
 
-/// What stands where nobody may write: a NaN, so that whoever reads it shows, too.
-enum : uint32_t { GUARD = 0x7fc0deadu };
+/// What stands where nobody may write: a NaN, so that whoever reads it shows, too. As bf16 it is two.
+enum : uint32_t { GUARD = 0x7fc0deadu, GUARD_BF16 = 0x7fc57fc5u };
 
 /// An array in device memory with guards before and behind.
 template <class T> class Array {
@@ -120,7 +145,7 @@ template <class T> class Array {
 
     static void fill(T *at, size_t count) {
         for (size_t byte = 0; byte + 4 <= count * sizeof(T); byte += 4) {
-            const uint32_t guard = GUARD;
+            const uint32_t guard = sizeof(T) == 2 ? GUARD_BF16 : GUARD;
             memcpy(reinterpret_cast<char *>(at) + byte, &guard, 4);
         }
     }
@@ -140,42 +165,74 @@ template <class T> class Array {
     void *memory_ = nullptr;
 };
 
-/// A row-major matrix in device memory. Its padding (columns cols … ld−1) is guarded like what lies
-/// before and behind it.
+/// A row-major matrix in device memory, in the storage type of the backend unless told otherwise. Its
+/// padding (columns cols … ld−1) is guarded like what lies before and behind it.
 class Matrix {
   public:
+    Matrix(Device &device, int64_t rows, int64_t cols, int64_t padding, const Floats &values,
+           dki_element element)
+        : rows_(rows), cols_(cols), ld_(cols + padding) {
+        if (element == DKI_ELEMENT_F32)
+            floats_ = std::make_unique<Array<float>>(
+                device, padded<float>(values, [](float value) { return value; }));
+        else
+            halves_ = std::make_unique<Array<uint16_t>>(
+                device, padded<uint16_t>(values, dki_bf16_from_float));
+    }
     Matrix(Device &device, int64_t rows, int64_t cols, int64_t padding, const Floats &values)
-        : rows_(rows), cols_(cols), ld_(cols + padding), array_(device, padded(values)) {}
+        : Matrix(device, rows, cols, padding, values, device.backend->element) {}
     /// For output: guards everywhere, so that what isn't written shows.
     Matrix(Device &device, int64_t rows, int64_t cols, int64_t padding)
         : Matrix(device, rows, cols, padding, {}) {}
 
-    dki_matrix view() const { return {array_.data(), rows_, cols_, ld_}; }
+    dki_matrix view() const {
+        void *data = floats_ ? static_cast<void *>(floats_->data()) : halves_->data();
+        return {data, rows_, cols_, ld_};
+    }
 
-    Floats read() const {
-        const Floats all = array_.read();
+    Floats read() const { return floats_ ? read_from(*floats_) : read_from(*halves_); }
+
+    /// Whether no element has been written.
+    bool untouched() const {
+        const Floats values = read();
+        const float guard = floats_ ? dki_from_bits(GUARD) : wide(uint16_t(GUARD_BF16));
+        return same_bits(values, Floats(values.size(), guard));
+    }
+
+  private:
+    static float wide(float value) { return value; }
+    static float wide(uint16_t value) { return dki_bf16_to_float(value); }
+
+    template <class T, class Round>
+    std::vector<T> padded(const Floats &values, const Round &round) const {
+        std::vector<T> all(static_cast<size_t>(rows_ * ld_ + rows_ * ld_ % 2));
+        Array<T>::fill(all.data(), all.size());
+        for (int64_t i = 0; i < rows_ && !values.empty(); ++i)
+            for (int64_t j = 0; j < cols_; ++j)
+                all[static_cast<size_t>(i * ld_ + j)] =
+                    round(values[static_cast<size_t>(i * cols_ + j)]);
+        return all;
+    }
+
+    template <class T> Floats read_from(const Array<T> &array) const {
+        const std::vector<T> all = array.read();
+        std::vector<T> guard(4);
+        Array<T>::fill(guard.data(), guard.size());
         Floats values;
         size_t touched = 0;
         for (int64_t i = 0; i < rows_; ++i) {
-            const float *row = all.data() + i * ld_;
-            values.insert(values.end(), row, row + cols_);
-            for (int64_t j = cols_; j < ld_; ++j) touched += dki_bits(row[j]) != GUARD;
+            const T *row = all.data() + i * ld_;
+            for (int64_t j = 0; j < cols_; ++j) values.push_back(wide(row[j]));
+            for (int64_t j = cols_; j < ld_; ++j)
+                touched += memcmp(row + j, guard.data(), sizeof(T)) != 0;
         }
         EXPECT_EQ(0u, touched) << "elements of the padding were written";
         return values;
     }
 
-  private:
-    Floats padded(const Floats &values) const {
-        Floats all(static_cast<size_t>(rows_ * ld_));
-        Array<float>::fill(all.data(), all.size());
-        for (int64_t i = 0; i < rows_ && !values.empty(); ++i)
-            std::copy_n(values.begin() + i * cols_, cols_, all.begin() + i * ld_);
-        return all;
-    }
-
     int64_t rows_, cols_, ld_;
-    Array<float> array_;
+    std::unique_ptr<Array<float>> floats_; // or
+    std::unique_ptr<Array<uint16_t>> halves_;
 };
 
 /// The absent matrix.
@@ -201,7 +258,9 @@ inline const std::vector<int64_t> paddings = {0, 5};
 
 class Random {
   public:
-    explicit Random(uint64_t seed) : engine_(seed) {}
+    /// Numbers that `element` has.
+    explicit Random(uint64_t seed, dki_element element = DKI_ELEMENT_F32)
+        : engine_(seed), element_(element) {}
 
     /// Integers from −3 to 3: their products and the sums of thousands of them are exact in fp32.
     Floats integers(int64_t count) {
@@ -213,21 +272,28 @@ class Random {
     Floats normal(int64_t count, double scale = 1.0) {
         std::normal_distribution<double> distribution(0.0, scale);
         Floats values(static_cast<size_t>(count));
-        for (float &v : values) v = static_cast<float>(distribution(engine_));
+        for (float &v : values) v = rounded(distribution(engine_));
         return values;
     }
 
     Floats uniform(int64_t count, double low, double high) {
         std::uniform_real_distribution<double> distribution(low, high);
         Floats values(static_cast<size_t>(count));
-        for (float &v : values) v = static_cast<float>(distribution(engine_));
+        for (float &v : values) v = rounded(distribution(engine_));
         return values;
     }
 
     uint64_t operator()() { return engine_(); }
 
   private:
+    float rounded(double value) const {
+        const float narrow = static_cast<float>(value);
+        return element_ == DKI_ELEMENT_F32 ? narrow
+                                           : dki_bf16_to_float(dki_bf16_from_float(narrow));
+    }
+
     std::mt19937_64 engine_;
+    dki_element element_;
 };
 
 /// What may be lost where a result underflows.

@@ -171,7 +171,15 @@ TEST_F(Command, TellsOfAFullDisk) {
 TEST_F(Command, SaysThatADeviceIsMissing) {
     fails({"info", "--device", "quantum"}, 2, "quantum");
     fails({"info", "--device", "cuda:99"}, 5, "");
-    fails({"info", "--device", "cpu", "--precision", "bf16"}, 5, "fp32");
+    fails({"info", "--device", "cpu", "--precision", "tf32"}, 5, "tf32");
+    fails({"info", "--device", "cpu", "--precision", "fp16"}, 5, "fp16");
+}
+
+// A processor with AVX-512 and without its bf16 products, which oneDNN would emulate.
+TEST_F(Command, SaysWhatBf16NeedsOfTheProcessor) {
+    setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE", 1);
+    fails({"info", "--device", "cpu", "--precision", "bf16"}, 5, "AVX512_BF16");
+    unsetenv("ONEDNN_MAX_CPU_ISA");
 }
 
 } // namespace

@@ -9,7 +9,7 @@ using namespace operations;
 class Operations : public testing::TestWithParam<Backend> {
   protected:
     Device device{GetParam()};
-    Random random{7};
+    Random random{7, device.backend->element};
 
     std::string name(const char *what, const Size &size, dk_activation g, int64_t padding) {
         return std::string(what) + " " + std::to_string(size.rows) + "×" +
@@ -62,9 +62,10 @@ ForwardResult run_forward(Device &device, const Forward &f, const dki_step_state
     return {f.keep_z ? z.read() : Floats(), a_out.read()};
 }
 
-// z and a in double, and how far fp32 may be off; `exact` = not at all.
-void check_forward(const Forward &f, const ForwardResult &result, const dki_step_state &state,
-                   bool exact, const std::string &what) {
+// z and a in double, and how far fp32 may be off; `exact` = not at all, but for rounding to the
+// storage type.
+void check_forward(const Device &device, const Forward &f, const ForwardResult &result,
+                   const dki_step_state &state, bool exact, const std::string &what) {
     const Size &s = f.size;
     const dk_activation kind = f.g.kind;
     const double alpha = static_cast<double>(f.g.alpha);
@@ -83,11 +84,12 @@ void check_forward(const Forward &f, const ForwardResult &result, const dki_step
             const bool gelu = kind == DK_GELU || kind == DK_GELU_TANH;
             const double own = gamma_n(8) * (gelu ? std::fabs(dot.sum) : std::fabs(value));
             const double d = mask(f.g, state, i, j);
-            z.push_back(dot.sum);
-            z_bound.push_back(e);
-            a.push_back(value * d);
-            a_bound.push_back(
-                exact ? 0.0 : d * (steepest * e + own) + 3 * UNIT * std::fabs(value * d) + TINY);
+            const double a_error =
+                d * (steepest * e + own) + 3 * UNIT * std::fabs(value * d) + TINY;
+            z.push_back(exact ? device.stored(dot.sum) : dot.sum);
+            z_bound.push_back(exact ? 0.0 : device.stored_bound(dot.sum, e));
+            a.push_back(exact ? device.stored(value * d) : value * d);
+            a_bound.push_back(exact ? 0.0 : device.stored_bound(value * d, a_error));
         }
     if (f.keep_z) expect_within(result.z, z, z_bound, what + " z");
     expect_within(result.a, a, a_bound, what + " a");
@@ -114,7 +116,7 @@ TEST_P(Operations, ForwardIsExactOnIntegers) {
                              random.integers(size.width * size.inputs),
                              random.integers(size.width)};
                 if (variant / 2) f.g = with_dropout(f.g, 5, 64);
-                check_forward(f, run_forward(device, f, state), state, true,
+                check_forward(device, f, run_forward(device, f, state), state, true,
                               name("forward", size, kind, f.padding));
                 if (HasFailure()) return;
                 if (kind != DK_RELU && size.rows * size.width > 2000) break; /* time */
@@ -136,7 +138,7 @@ TEST_P(Operations, ForwardOfEveryActivationIsWithinTheBoundOfItsSum) {
                              random.normal(size.width * size.inputs, spread),
                              random.normal(size.width)};
                 if (variant / 2) f.g = with_dropout(f.g, 1, 7);
-                check_forward(f, run_forward(device, f, state), state, false,
+                check_forward(device, f, run_forward(device, f, state), state, false,
                               name("forward", size, kind, variant));
             }
 }
@@ -198,8 +200,9 @@ BackwardDataResult run_backward_data(Device &device, const BackwardData &f,
     return {out.read(), db.read()};
 }
 
-void check_backward_data(const BackwardData &f, const BackwardDataResult &result,
-                         const dki_step_state &state, bool exact, const std::string &what) {
+void check_backward_data(const Device &device, const BackwardData &f,
+                         const BackwardDataResult &result, const dki_step_state &state, bool exact,
+                         const std::string &what) {
     const Size &s = f.size;
     const double alpha = static_cast<double>(f.g.alpha);
     Doubles delta, delta_bound, db(f.db.begin(), f.db.end()), db_bound(f.db.size());
@@ -222,8 +225,8 @@ void check_backward_data(const BackwardData &f, const BackwardDataResult &result
                 exact ? 0.0
                       : d * (e * (std::fabs(slope) + e_slope) + std::fabs(dot.sum) * e_slope) +
                             gamma_n(4) * largest + TINY;
-            delta.push_back(value);
-            delta_bound.push_back(bound);
+            delta.push_back(exact ? device.stored(value) : value);
+            delta_bound.push_back(exact ? 0.0 : device.stored_bound(value, bound));
             if (!f.with_db) continue;
             db[static_cast<size_t>(j)] += value;
             if (!exact)
@@ -254,7 +257,7 @@ TEST_P(Operations, BackwardDataIsExactOnIntegers) {
                                   random.integers(size.inputs)};
                 f.from_a = variant % 2 == 1 && (kind == DK_RELU || kind == DK_IDENTITY);
                 if (variant / 2) f.g = with_dropout(f.g, 2, 1000);
-                check_backward_data(f, run_backward_data(device, f, state), state, true,
+                check_backward_data(device, f, run_backward_data(device, f, state), state, true,
                                     name("backward data", size, kind, variant % 2));
                 if (HasFailure()) return;
                 if (kind != DK_RELU && size.rows * size.inputs > 2000) break; /* time */
@@ -279,7 +282,7 @@ TEST_P(Operations, BackwardDataOfEveryActivationIsWithinTheBoundOfItsSum) {
                                   random.normal(size.rows * size.inputs, 2.0),
                                   random.normal(size.inputs)};
                 if (variant / 2) f.g = with_dropout(f.g, 1, 7);
-                check_backward_data(f, run_backward_data(device, f, state), state, false,
+                check_backward_data(device, f, run_backward_data(device, f, state), state, false,
                                     name("backward data", size, kind, variant));
             }
 }
@@ -329,7 +332,7 @@ Floats run_backward_params(Device &device, const Size &s, int64_t padding, const
                            dki_step_state *state) {
     Matrix deltas(device, s.rows, s.width, padding, delta);
     Matrix inputs(device, s.rows, s.inputs, 2 * padding, a);
-    Matrix dw(device, s.width, s.inputs, 3 * padding, before);
+    Matrix dw(device, s.width, s.inputs, 3 * padding, before, DKI_ELEMENT_F32);
     Array<dki_step_state> states(device, {state ? *state : dki_step_state{}});
     Array<char> workspace(device, workspace_for(device, s.rows, s.inputs, s.width));
     dki_linear_backward_params op{};
@@ -398,9 +401,9 @@ TEST_P(Operations, BackwardParamsLatchesTheFirstStepThatIsNotFiniteOnTheCpu) {
             run_backward_params(device, size, 3, broken, a, before, false, &state);
             EXPECT_EQ(6u, state.bad_tick) << "the first one stays";
         }
-    // One element only, the last: 3e38·2 overflows.
+    // One element only, the last: 2¹²⁷·2 overflows.
     Floats one(delta.size(), 0.0f), two(a.size(), 0.0f);
-    one.back() = 3e38f;
+    one.back() = 0x1p127f;
     two.back() = 2.0f;
     state = state_at(6);
     run_backward_params(device, size, 0, one, two, before, false, &state);
@@ -415,16 +418,18 @@ TEST_P(Operations, BareProductsOfEveryMethodAreExactOnIntegers) {
         for (const Size &size : sizes) {
             const int64_t rows = size.rows, cols = size.width, depth = size.inputs;
             const Floats a = random.integers(rows * depth), b = random.integers(depth * cols);
+            const bool params = kind == DKI_PRODUCT_PARAMS, forward = kind == DKI_PRODUCT_FORWARD;
             Doubles expected;
             for (int64_t i = 0; i < rows; ++i)
-                for (int64_t j = 0; j < cols; ++j)
-                    expected.push_back(product_element(kind, a, b, rows, cols, depth, i, j).sum);
+                for (int64_t j = 0; j < cols; ++j) {
+                    const double sum = product_element(kind, a, b, rows, cols, depth, i, j).sum;
+                    expected.push_back(params ? sum : device.stored(sum));
+                }
             for (int method = 0;; ++method) {
-                const bool params = kind == DKI_PRODUCT_PARAMS,
-                           forward = kind == DKI_PRODUCT_FORWARD;
                 Matrix left(device, params ? depth : rows, params ? rows : depth, 3, a);
                 Matrix right(device, forward ? cols : depth, forward ? depth : cols, 1, b);
-                Matrix out(device, rows, cols, 2);
+                Matrix out(device, rows, cols, 2, {},
+                           params ? DKI_ELEMENT_F32 : device.backend->element);
                 const dki_bare_product op = {kind, left.view(), right.view(), out.view()};
                 const dk_status status =
                     device.ops->bare_product(device.backend, DKI_LANE_MAIN, method, &op);

@@ -204,6 +204,81 @@ TEST(Loops, SumsAndSearchesGiveTheSameBits) {
 
 namespace {
 
+// The nearest of the two bf16 numbers around x (the one beyond the largest is 2¹²⁸ = ∞), by their
+// distances in double; of two equally near ones the one with an even last bit.
+uint16_t nearest_bf16(float x) {
+    const auto magnitude = [](uint32_t bits) {
+        return bits == 0x7f80u
+                   ? 0x1p128
+                   : static_cast<double>(dki_bf16_to_float(static_cast<uint16_t>(bits)));
+    };
+    const uint32_t sign = dki_bits(x) >> 16 & 0x8000u, below = dki_bits(x) >> 16 & 0x7fffu;
+    const double size = std::fabs(static_cast<double>(x));
+    if (std::isinf(x)) return static_cast<uint16_t>(sign | 0x7f80u);
+    const double down = size - magnitude(below), up = magnitude(below + 1) - size;
+    return static_cast<uint16_t>(sign |
+                                 (down < up || (down == up && below % 2 == 0) ? below : below + 1));
+}
+
+} // namespace
+
+// Every bf16 number, and the fp32 numbers at and beside the borders between any two of them. Breaks
+// with truncation, halves rounded up, denormal numbers flushed, a NaN that becomes ∞.
+TEST(Loops, Bf16IsWidenedExactlyAndRoundedToNearestEven) {
+    std::vector<uint16_t> all;
+    Floats wide;
+    for (uint32_t bits = 0; bits < 0x10000u; ++bits) {
+        all.push_back(static_cast<uint16_t>(bits));
+        for (uint32_t low : {0x0000u, 0x0001u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu})
+            wide.push_back(dki_from_bits(bits << 16 | low));
+    }
+    for (const dki_loops *table : tables()) {
+        Floats widened(all.size());
+        table->widen(all.data(), static_cast<int64_t>(all.size()), widened.data());
+        for (size_t i = 0; i < all.size(); ++i)
+            ASSERT_EQ(static_cast<uint32_t>(i) << 16, dki_bits(widened[i])) << table->name;
+        std::vector<uint16_t> narrow(wide.size());
+        table->narrow(wide.data(), static_cast<int64_t>(wide.size()), narrow.data());
+        for (size_t i = 0; i < wide.size(); ++i) {
+            if (std::isnan(wide[i]))
+                ASSERT_TRUE(std::isnan(dki_bf16_to_float(narrow[i]))) << table->name << " " << i;
+            else
+                ASSERT_EQ(nearest_bf16(wide[i]), narrow[i]) << table->name << " " << wide[i];
+        }
+    }
+}
+
+// The rows of a tile in two calls are the same sums as in one.
+TEST(Loops, SumsCanGrow) {
+    Random random(31);
+    const int64_t rows = 9, cols = 37;
+    const Floats delta = random.normal(rows * cols), saved = random.normal(rows * cols);
+    for (const dki_loops *table : tables()) {
+        Floats whole = delta, parts = delta, sums(cols, 5.0f), added(cols, 6.0f);
+        dki_backward_tile tile{};
+        tile.rows = rows;
+        tile.cols = tile.delta_ld = tile.saved_ld = cols;
+        tile.delta = whole.data();
+        tile.saved = saved.data();
+        tile.g = nonlinearity(DK_TANH);
+        tile.sums = sums.data();
+        table->backward(&tile);
+        tile.delta = parts.data();
+        tile.sums = added.data();
+        tile.rows = 4;
+        table->backward(&tile);
+        tile.delta += 4 * cols;
+        tile.saved += 4 * cols;
+        tile.rows = 5;
+        tile.add_sums = true;
+        table->backward(&tile);
+        EXPECT_TRUE(same_bits(whole, parts));
+        EXPECT_TRUE(same_bits(sums, added)) << table->name;
+    }
+}
+
+namespace {
+
 template <class T>
 Floats gathered_by(const dki_loops &loops, dk_dtype type, const std::vector<T> &features,
                    int64_t rows, int64_t cols, bool transposed, const std::vector<double> *shift,
@@ -272,7 +347,7 @@ std::vector<Floats> every_operation(const Backend &kind, int threads, const Size
         a(device, s.rows, s.width, 3), delta(device, s.rows, s.width, 4),
         below(device, s.rows, s.inputs, 1), product(device, s.rows, s.width, 1);
     Matrix w(device, s.width, s.inputs, 0, random.normal(s.width * s.inputs, 0.3)),
-        dw(device, s.width, s.inputs, 0);
+        dw(device, s.width, s.inputs, 0, {}, DKI_ELEMENT_F32);
     Array<float> b(device, random.normal(s.width)), db(device, random.normal(s.width)),
         db_below(device, random.normal(s.inputs)),
         features(device, random.normal(s.rows * s.inputs)),

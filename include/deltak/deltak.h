@@ -157,10 +157,11 @@ typedef struct dk_allocator {
 /** How products and stored activations are computed. Master parameters, gradients and losses are
  *  always fp32. */
 typedef enum dk_precision {
-    DK_FP32 = 0, /**< true fp32 */
+    DK_FP32 = 0, /**< true fp32, on any device */
     DK_TF32 = 1, /**< fp32 storage, TF32 products (NVIDIA sm_80 and later) */
-    DK_BF16 = 2, /**< bf16 products and activations (sm_80 and later) */
-    DK_FP16 = 3  /**< fp16 with dynamic loss scaling */
+    DK_BF16 = 2, /**< bf16 products and activations (sm_80 and later; CPUs that multiply bf16:
+                      AVX512_BF16 or AMX) */
+    DK_FP16 = 3  /**< fp16 with dynamic loss scaling, on GPUs */
 } dk_precision;
 
 typedef struct dk_context_options {

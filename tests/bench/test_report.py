@@ -51,6 +51,14 @@ FULL = """| mnist, sgd | bare products | 2 (1 … 4) | 0.50× (0.25× … 1.00×
 PAGE = "before\n<!-- bench:cpu-best -->\n1.23 ms, typed by hand\n<!-- /bench:cpu-best -->\nafter\n"
 
 
+LIBRARIES = {
+    "commit": "0123456789ab", "date": "2026-01-02", "machine": RESULT["machine"],
+    "libraries": ["libfast.so", "libslow.so"],
+    "products": [{"workload": "mnist", "kind": "data", "rows": 128, "cols": 512, "depth": 256,
+                  "tile_rows": 64, "tile_cols": 96, "gflops": {"libfast.so": 80, "libslow.so": 90},
+                  "gflops_padded": {"libfast.so": 110, "libslow.so": 95.4}}]}
+
+
 def sweep():
     made = copy.deepcopy(RESULT)
     made["sweep"] = "width"
@@ -59,6 +67,13 @@ def sweep():
 
 
 class Tables(unittest.TestCase):
+    # The fastest with padded rows is marked, whatever it is without.
+    def test_libraries(self):
+        text = report.blocks({report.LIBRARIES: LIBRARIES})[report.LIBRARIES]
+        self.assertIn("| `mnist` data | 128 × 512 over 256 | 64 × 96 | **80 → 110** | 90 → 95 |",
+                      text)
+        self.assertIn("A CPU; An OS; commit 0123456789ab, 2026-01-02", text)
+
     # The best of a peer is the fastest that did the same work, not the fastest.
     def test_best(self):
         text = report.blocks({"cpu": RESULT})["cpu-best"]

@@ -101,7 +101,9 @@ static void take_staging(walker *walk, const blueprint *print, dki_tensors *tens
     size_t targets = 0, features = 0;
     if (!dki_mul(rows, outputs, &targets) || !dki_mul(rows, (size_t)shape->inputs, &features))
         walk->overflow = true;
-    tensors->features = print->backend->host_memory ? NULL : take(walk, features, sizeof(float));
+    /* Plain fp32 in the host's memory: rows are copied to where they are used. */
+    bool direct = print->backend->host_memory && print->backend->element == DKI_ELEMENT_F32;
+    tensors->features = direct ? NULL : take(walk, features, sizeof(float));
     tensors->labels = take(walk, rows, sizeof(int32_t));
     tensors->targets = take(walk, targets, sizeof(float));
     tensors->weights = take(walk, rows, sizeof(float));

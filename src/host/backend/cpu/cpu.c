@@ -1,6 +1,5 @@
 /* Opening the CPU backend: memory, plan, and its table of operations. */
-#include "backend/cpu/cpu.h"
-#include "backend/cpu/tiles.h"
+#include "backend/cpu/bf16.h"
 #include "base/memory.h"
 
 #include <oneapi/dnnl/dnnl.h>
@@ -123,8 +122,11 @@ static dk_status cpu_elapsed(dki_backend *backend, int from, int to, double *mil
 }
 
 static void cpu_close(dki_backend *backend) {
-    dki_pool_destroy(dki_cpu_of(backend)->pool);
-    dki_release(dki_cpu_of(backend)->services.allocator, backend);
+    dki_cpu *cpu = dki_cpu_of(backend);
+    dki_pool_destroy(cpu->pool);
+    dki_scratch_destroy(cpu->scratch);
+    dki_matmuls_destroy(cpu->matmuls);
+    dki_release(cpu->services.allocator, cpu);
 }
 
 static size_t max_size(size_t a, size_t b) {
@@ -132,7 +134,7 @@ static size_t max_size(size_t a, size_t b) {
 }
 
 dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request, dki_plan *plan) {
-    (void)backend;
+    dki_cpu *cpu = dki_cpu_of(backend);
     size_t widest = 0, elements = 0;
     for (size_t k = 0; k < request->layer_count; ++k) {
         const dki_layer_shape *layer = &request->layers[k];
@@ -146,7 +148,7 @@ dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request,
         (size_t)request->max_batch * sizeof(double) + DKI_MAX_ROW_TILES * widest * sizeof(float);
     size_t norms = (elements / 4096 + 64) * sizeof(double);
     plan->workspace_bytes = max_size(sums, norms);
-    return DK_OK;
+    return cpu->matmuls && request->choose ? dki_bf16_plan_layers(cpu, request) : DK_OK;
 }
 
 /* "model name" of /proc/cpuinfo; "CPU" where there is none. */
@@ -223,6 +225,7 @@ static const dki_backend_ops cpu_ops = {
     .loss = dki_cpu_loss,
     .initialise = dki_cpu_initialise,
     .update = dki_cpu_update,
+    .cast = dki_cpu_cast,
     .begin = dki_cpu_begin,
     .decide = dki_cpu_decide,
     .order = cpu_order,
@@ -247,26 +250,49 @@ const dki_loops *dki_loops_choose(void) {
     return &dki_loops_baseline;
 }
 
+static dk_status require_precision(dk_precision precision) {
+    DKI_REQUIRE(precision == DK_FP32 || precision == DK_BF16, DK_E_UNSUPPORTED,
+                "the CPU computes in fp32 or bf16, not in %s: ask for one of these, or for a CUDA "
+                "device",
+                dk_precision_name(precision));
+    DKI_REQUIRE(precision == DK_FP32 || dki_matmul_available(), DK_E_UNSUPPORTED,
+                "this CPU has no bf16 products: they need AVX512_BF16 or AMX, and oneDNN finds %s "
+                "(ONEDNN_MAX_CPU_ISA may hold it back); ask for fp32, or for a CUDA device",
+                instruction_set());
+    return DK_OK;
+}
+
+/* What bf16 needs beside: primitives by shape, and scratch for tiles of fp32: a block for each thread
+ * of the pool, and some for callers that come while another's job is running. */
+static dk_status open_bf16(dki_cpu *cpu) {
+    enum { MORE_CALLERS = 8 };
+    const dk_allocator *allocator = cpu->services.allocator;
+    DKI_TRY(dki_matmuls_create(&cpu->matmuls, allocator));
+    return dki_scratch_create(&cpu->scratch, allocator, cpu->threads + MORE_CALLERS);
+}
+
 /* Rows start on a cache line; but not a multiple of 1 KiB apart, where the same columns of many rows
- * share few places of the caches: packing them costs products 5 to 20 %. */
-enum { LD_MULTIPLE = 16, LD_AVOID = 256 };
+ * share few places of the caches: packing them costs products 5 to 20 %. W in bf16 shares its offsets
+ * with the fp32 parameters, so that both are kept off. */
+enum { LD_MULTIPLE = 16, LD_MULTIPLE_BF16 = 32, LD_AVOID = 256 };
 
 dk_status dki_cpu_open(dki_backend **backend, const dki_services *services, int threads,
                        dk_precision precision) {
     *backend = NULL;
-    DKI_REQUIRE(precision == DK_FP32, DK_E_UNSUPPORTED,
-                "the CPU computes in fp32 only: ask for fp32, or for a CUDA device");
+    DKI_TRY(require_precision(precision));
+    const bool bf16 = precision == DK_BF16;
     dki_cpu *cpu = NULL;
     DKI_TRY(dki_new(services->allocator, &cpu, 1, "the CPU backend"));
     *cpu = (dki_cpu){.base = {.ops = &cpu_ops,
-                              .element = DKI_ELEMENT_F32,
-                              .ld_multiple = LD_MULTIPLE,
+                              .element = bf16 ? DKI_ELEMENT_BF16 : DKI_ELEMENT_F32,
+                              .ld_multiple = bf16 ? LD_MULTIPLE_BF16 : LD_MULTIPLE,
                               .ld_avoid = LD_AVOID,
                               .host_memory = true},
                      .services = *services,
                      .loops = dki_loops_choose(),
                      .threads = threads};
     dk_status status = dki_pool_create(&cpu->pool, services->allocator, threads);
+    if (!status && bf16) status = open_bf16(cpu);
     if (status)
         cpu_close(&cpu->base);
     else

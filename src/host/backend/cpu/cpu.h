@@ -4,7 +4,9 @@
 
 #include "backend/backend.h"
 #include "backend/cpu/loops.h"
+#include "backend/cpu/matmuls.h"
 #include "backend/cpu/pool.h"
+#include "backend/cpu/scratch.h"
 
 enum { DKI_CPU_ALIGNMENT = 256 };
 
@@ -16,6 +18,9 @@ typedef struct dki_cpu {
     int threads;
     uint64_t allocated, allocated_most; /* atomic; bytes */
     double marks[DKI_MARKS];            /* milliseconds */
+    /* where matrices are bf16, else NULL */
+    dki_matmuls *matmuls;
+    dki_scratch *scratch;
 } dki_cpu;
 
 static inline dki_cpu *dki_cpu_of(dki_backend *backend) {
@@ -30,6 +35,7 @@ dk_status dki_cpu_gather(dki_backend *, dki_lane, const dki_gather *);
 dk_status dki_cpu_loss(dki_backend *, dki_lane, const dki_loss *);
 dk_status dki_cpu_initialise(dki_backend *, dki_lane, const dki_initialise *);
 dk_status dki_cpu_update(dki_backend *, dki_lane, const dki_update_range *);
+dk_status dki_cpu_cast(dki_backend *, dki_lane, const dki_cast *);
 dk_status dki_cpu_begin(dki_backend *, dki_lane, const dki_begin *);
 dk_status dki_cpu_decide(dki_backend *, dki_lane, const dki_decide *);
 dk_status dki_cpu_bare_product(dki_backend *, dki_lane, int method, const dki_bare_product *);

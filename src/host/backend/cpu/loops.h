@@ -39,7 +39,8 @@ typedef struct dki_backward_tile {
     int64_t saved_ld;
     dki_nonlinearity g;
     dki_mask_origin origin;
-    float *sums; /* [cols], overwritten, or NULL */
+    float *sums;   /* [cols] or NULL */
+    bool add_sums; /* sums +=, else they are overwritten */
 } dki_backward_tile;
 
 /** Loss and δ⁽ᴸ⁾ of some rows. */
@@ -58,7 +59,8 @@ typedef struct dki_loss_tile {
     float *delta; /* or NULL */
     int64_t delta_ld;
     double *row_loss; /* [rows], weighted, not yet normalised */
-    float *sums;      /* [cols], overwritten, or NULL */
+    float *sums;      /* [cols] or NULL */
+    bool add_sums;    /* sums +=, else they are overwritten */
 } dki_loss_tile;
 
 typedef struct dki_gather_tile {
@@ -82,6 +84,9 @@ typedef struct dki_loops {
     bool (*finite)(const float *x, int64_t ld, int64_t rows, int64_t cols);
     /** Σ x², in double. */
     double (*square_sum)(const float *x, int64_t count);
+    /** bf16 → fp32, exactly; fp32 → bf16, to nearest, ties to even (base/half.h). */
+    void (*widen)(const uint16_t *from, int64_t count, float *to);
+    void (*narrow)(const float *from, int64_t count, uint16_t *to);
 } dki_loops;
 
 extern const dki_loops dki_loops_baseline;

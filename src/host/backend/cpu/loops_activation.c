@@ -88,6 +88,7 @@ static void backward_row(const dki_backward_tile *tile, int64_t row, float *sums
 void DKI_LOOP(dki_loops_backward)(const dki_backward_tile *tile) {
     if (tile->g.dropout_threshold)
         apply_dropout(tile->delta, tile->delta_ld, tile->rows, tile->cols, &tile->g, &tile->origin);
-    if (tile->sums) memset(tile->sums, 0, (size_t)tile->cols * sizeof *tile->sums);
+    if (tile->sums && !tile->add_sums)
+        memset(tile->sums, 0, (size_t)tile->cols * sizeof *tile->sums);
     for (int64_t row = 0; row < tile->rows; ++row) backward_row(tile, row, tile->sums);
 }

@@ -168,6 +168,7 @@ void DKI_LOOP(dki_loops_loss)(const dki_loss_tile *tile) {
                                   .saved = tile->z,
                                   .saved_ld = tile->z_ld,
                                   .g = tile->g,
-                                  .sums = tile->sums};
+                                  .sums = tile->sums,
+                                  .add_sums = tile->add_sums};
     DKI_LOOP(dki_loops_backward)(&backward);
 }

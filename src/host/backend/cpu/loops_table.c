@@ -9,6 +9,8 @@ void DKI_LOOP(dki_loops_update)(const dki_rule *, dki_rate, float, int64_t, floa
                                 float *, float *);
 bool DKI_LOOP(dki_loops_finite)(const float *, int64_t, int64_t, int64_t);
 double DKI_LOOP(dki_loops_square_sum)(const float *, int64_t);
+void DKI_LOOP(dki_loops_widen)(const uint16_t *, int64_t, float *);
+void DKI_LOOP(dki_loops_narrow)(const float *, int64_t, uint16_t *);
 
 #define TEXT_(x) #x
 #define TEXT(x)  TEXT_(x)
@@ -22,4 +24,6 @@ const dki_loops DKI_LOOP(dki_loops) = {
     .update = DKI_LOOP(dki_loops_update),
     .finite = DKI_LOOP(dki_loops_finite),
     .square_sum = DKI_LOOP(dki_loops_square_sum),
+    .widen = DKI_LOOP(dki_loops_widen),
+    .narrow = DKI_LOOP(dki_loops_narrow),
 };

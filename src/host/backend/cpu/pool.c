@@ -116,6 +116,12 @@ static void run_shared(dki_pool *pool, dki_piece piece, void *job, int64_t piece
     WAIT_UNTIL(atomic_load(&pool->inside) == 0)
 }
 
+int dki_pool_place(const dki_pool *pool) {
+    for (int i = 0; i < pool->helper_count; ++i)
+        if (pthread_equal(pthread_self(), pool->helpers[i])) return i + 1;
+    return 0;
+}
+
 static bool has_helpers(const dki_pool *pool) {
     return pool->helper_count > 0 && getpid() == pool->process;
 }

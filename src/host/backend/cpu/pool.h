@@ -24,6 +24,9 @@ dk_status dki_pool_create(dki_pool **pool, const dk_allocator *allocator, int th
 /** Ends the helpers. NULL does nothing. */
 void dki_pool_destroy(dki_pool *pool);
 
+/** Which of the pool's threads calls: 1 … threads − 1 for a helper, 0 for any other. */
+int dki_pool_place(const dki_pool *pool);
+
 /** Runs every piece and returns when all are done. While another thread's job is running, the
  *  caller does its own alone, and so does a forked process, which has no helpers. Inside a piece
  *  oneDNN runs on its thread alone. */

@@ -1,42 +1,17 @@
-/* The three products of a layer, each with its pointwise work done on a tile while it is in cache.
+/* The three products of a layer, each with its pointwise work done on a tile while it is in cache;
+ * where tiles are bf16, in bf16.c.
  */
-#include "backend/cpu/cpu.h"
-#include "backend/cpu/tiles.h"
+#include "backend/cpu/bf16.h"
 #include "base/error.h"
 
 #include <omp.h>
-#include <stdatomic.h>
 
 static float *at(const dki_matrix *matrix, int64_t row, int64_t col) {
     return (float *)matrix->data + row * matrix->ld + col;
 }
 
-/* Masks are needed with dropout only; without a state there is none. */
-static dki_mask_origin origin_of(const dki_step_state *state, const dki_nonlinearity *g,
-                                 const dki_tile *tile) {
-    if (!state) return (dki_mask_origin){0, 0, 0, 0};
-    return (dki_mask_origin){state->seed, state->tick, g->first_row + (uint32_t)tile->row,
-                             tile->col};
-}
-
-/* One product cut into tiles, and the operation that goes with it. */
-typedef struct {
-    dki_cpu *cpu;
-    dki_bare_product product;
-    dki_grid grid;
-    float beta;
-    const void *op;
-    float *sums;        /* column sums of each tile of rows, or NULL */
-    atomic_bool finite; /* every tile so far */
-    atomic_bool failed; /* some tile */
-} product_job;
-
-static product_job job_of(dki_cpu *cpu, dki_bare_product product, const void *op) {
-    return (product_job){.cpu = cpu,
-                         .product = product,
-                         .grid = dki_grid_make(product.kind, product.out.rows, product.out.cols),
-                         .op = op,
-                         .finite = true};
+static bool is_bf16(const dki_product_job *job) {
+    return job->cpu->base.element == DKI_ELEMENT_BF16;
 }
 
 static dk_status require_done(bool done, const dki_bare_product *product) {
@@ -47,20 +22,22 @@ static dk_status require_done(bool done, const dki_bare_product *product) {
     return DK_OK;
 }
 
-static dk_status run_tiles(product_job *job, dki_piece piece) {
+static dk_status run_tiles(dki_product_job *job, dki_piece piece) {
     dki_pool_run(job->cpu->pool, piece, job, dki_grid_tiles(&job->grid));
     return require_done(!atomic_load(&job->failed), &job->product);
 }
 
 /* The bare product of one tile, which is then still in cache. */
-static dki_tile multiply(product_job *job, int64_t index) {
+static dki_tile multiply(dki_product_job *job, int64_t index) {
     dki_tile tile = dki_grid_tile(&job->grid, index);
-    if (!dki_tile_product(&job->product, &tile, job->beta)) atomic_store(&job->failed, true);
+    const bool done = is_bf16(job) ? dki_bf16_product(job, &tile)
+                                   : dki_tile_product(&job->product, &tile, job->beta);
+    if (!done) atomic_store(&job->failed, true);
     return tile;
 }
 
 static void forward_tile(void *argument, int64_t index) {
-    product_job *job = argument;
+    dki_product_job *job = argument;
     const dki_linear_forward *op = job->op;
     const dki_matrix *z = &job->product.out;
     dki_tile tile = multiply(job, index);
@@ -72,7 +49,7 @@ static void forward_tile(void *argument, int64_t index) {
                              .a_ld = op->a_out.ld,
                              .b = op->b + tile.col,
                              .g = op->g,
-                             .origin = origin_of(op->state, &op->g, &tile)};
+                             .origin = dki_mask_origin_of(op->state, &op->g, &tile)};
     job->cpu->loops->forward(&work);
 }
 
@@ -81,12 +58,14 @@ dk_status dki_cpu_forward(dki_backend *backend, dki_lane lane, const dki_linear_
     (void)lane;
     dki_matrix z = op->z.data ? op->z : op->a_out;
     dki_bare_product product = {DKI_PRODUCT_FORWARD, op->a_in, op->w, z};
-    product_job job = job_of(dki_cpu_of(backend), product, op);
-    return run_tiles(&job, forward_tile);
+    dki_product_job job = dki_product_job_of(dki_cpu_of(backend), product, op);
+    if (!is_bf16(&job)) return run_tiles(&job, forward_tile);
+    DKI_TRY(dki_bf16_plan(&job, DKI_INTO_SCRATCH));
+    return run_tiles(&job, dki_bf16_forward_tile);
 }
 
 static void data_tile(void *argument, int64_t index) {
-    product_job *job = argument;
+    dki_product_job *job = argument;
     const dki_linear_backward_data *op = job->op;
     const dki_matrix *saved = op->z.data ? &op->z : &op->a, *out = &op->delta_out;
     dki_tile tile = multiply(job, index);
@@ -98,7 +77,7 @@ static void data_tile(void *argument, int64_t index) {
                               .saved = saved->data ? at(saved, tile.row, tile.col) : NULL,
                               .saved_ld = saved->ld,
                               .g = op->g,
-                              .origin = origin_of(op->state, &op->g, &tile),
+                              .origin = dki_mask_origin_of(op->state, &op->g, &tile),
                               .sums = sums};
     job->cpu->loops->backward(&work);
 }
@@ -109,16 +88,17 @@ dk_status dki_cpu_backward_data(dki_backend *backend, dki_lane lane,
                                 const dki_linear_backward_data *op) {
     (void)lane;
     dki_bare_product product = {DKI_PRODUCT_DATA, op->delta, op->w, op->delta_out};
-    product_job job = job_of(dki_cpu_of(backend), product, op);
+    dki_product_job job = dki_product_job_of(dki_cpu_of(backend), product, op);
     job.sums = op->db ? op->workspace : NULL;
-    DKI_TRY(run_tiles(&job, data_tile));
+    if (is_bf16(&job)) DKI_TRY(dki_bf16_plan(&job, DKI_INTO_SCRATCH));
+    DKI_TRY(run_tiles(&job, is_bf16(&job) ? dki_bf16_data_tile : data_tile));
     if (op->db)
         dki_cpu_add_sums(op->db, job.sums, job.grid.row_tiles, op->delta_out.cols, op->accumulate);
     return DK_OK;
 }
 
 static void params_tile(void *argument, int64_t index) {
-    product_job *job = argument;
+    dki_product_job *job = argument;
     const dki_linear_backward_params *op = job->op;
     dki_tile tile = multiply(job, index);
     const float *dw = at(&op->dw, tile.row, tile.col);
@@ -131,8 +111,9 @@ dk_status dki_cpu_backward_params(dki_backend *backend, dki_lane lane,
                                   const dki_linear_backward_params *op) {
     (void)lane;
     dki_bare_product product = {DKI_PRODUCT_PARAMS, op->delta, op->a_in, op->dw};
-    product_job job = job_of(dki_cpu_of(backend), product, op);
+    dki_product_job job = dki_product_job_of(dki_cpu_of(backend), product, op);
     job.beta = op->accumulate ? 1.0f : 0.0f;
+    if (is_bf16(&job)) DKI_TRY(dki_bf16_plan(&job, DKI_INTO_OUTPUT));
     DKI_TRY(run_tiles(&job, params_tile));
     if (!atomic_load(&job.finite)) dki_cpu_latch(op->state);
     return DK_OK;
@@ -146,18 +127,17 @@ static void bare_tile(void *argument, int64_t index) {
 dk_status dki_cpu_bare_product(dki_backend *backend, dki_lane lane, int method,
                                const dki_bare_product *product) {
     (void)lane;
-    dki_cpu *cpu = dki_cpu_of(backend);
-    if (method == 0) {
-        product_job job = job_of(cpu, *product, NULL);
-        return run_tiles(&job, bare_tile);
-    }
+    dki_product_job job = dki_product_job_of(dki_cpu_of(backend), *product, NULL);
+    if (method > 1) return DK_E_UNSUPPORTED;
     if (method == 1) {
-        int threads = omp_get_max_threads();
-        omp_set_num_threads(cpu->threads);
-        dki_tile whole = {0, 0, product->out.rows, product->out.cols, 0};
-        const bool done = dki_tile_product(product, &whole, 0.0f);
-        omp_set_num_threads(threads);
-        return require_done(done, product);
+        job.grid = dki_grid_whole(product->out.rows, product->out.cols);
+        job.threads = job.cpu->threads;
     }
-    return DK_E_UNSUPPORTED;
+    if (is_bf16(&job)) DKI_TRY(dki_bf16_plan(&job, DKI_INTO_OUTPUT));
+    if (method == 0) return run_tiles(&job, bare_tile);
+    const int threads = omp_get_max_threads();
+    omp_set_num_threads(job.threads);
+    multiply(&job, 0);
+    omp_set_num_threads(threads);
+    return require_done(!atomic_load(&job.failed), product);
 }

@@ -1,4 +1,5 @@
-/* The step state on the CPU: begin, decide, and the update that follows them. */
+/* The step state on the CPU: begin, decide, and the update that follows them; and the parameters'
+ * working copy. */
 #include "backend/cpu/cpu.h"
 
 #include <math.h>
@@ -89,6 +90,8 @@ static void update_piece(void *argument, int64_t index) {
     int64_t count = min(PIECE, op->range.count - index * PIECE);
     job->loops->update(&op->rule, op->state->rate, op->decay, count, op->parameters + first,
                        op->gradients + first, offset(op->slot1, first), offset(op->slot2, first));
+    if (op->working)
+        job->loops->narrow(op->parameters + first, count, (uint16_t *)op->working + first);
 }
 
 dk_status dki_cpu_update(dki_backend *backend, dki_lane lane, const dki_update_range *op) {
@@ -97,5 +100,26 @@ dk_status dki_cpu_update(dki_backend *backend, dki_lane lane, const dki_update_r
     update_job job = {cpu->loops, op};
     if (!op->state->bad_tick)
         dki_pool_run(cpu->pool, update_piece, &job, pieces_of(op->range.count));
+    return DK_OK;
+}
+
+typedef struct {
+    const dki_loops *loops;
+    const dki_cast *op;
+} cast_job;
+
+static void cast_piece(void *argument, int64_t index) {
+    const cast_job *job = argument;
+    const dki_cast *op = job->op;
+    int64_t first = op->range.first + index * PIECE;
+    int64_t count = min(PIECE, op->range.count - index * PIECE);
+    job->loops->narrow(op->parameters + first, count, (uint16_t *)op->working + first);
+}
+
+dk_status dki_cpu_cast(dki_backend *backend, dki_lane lane, const dki_cast *op) {
+    (void)lane;
+    dki_cpu *cpu = dki_cpu_of(backend);
+    cast_job job = {cpu->loops, op};
+    dki_pool_run(cpu->pool, cast_piece, &job, pieces_of(op->range.count));
     return DK_OK;
 }

@@ -8,7 +8,7 @@
 #endif
 
 /* So many tiles that some threads can share them. */
-enum { ENOUGH_TILES = 16 };
+enum { ENOUGH_TILES = 8 };
 
 static int64_t ceil_div(int64_t a, int64_t b) {
     return (a + b - 1) / b;
@@ -43,7 +43,7 @@ static tile_size wanted_tile(dki_product_kind kind) {
 }
 
 static tile_size least_tile(dki_product_kind kind) {
-    return kind == DKI_PRODUCT_PARAMS ? (tile_size){32, 32} : (tile_size){64, 128};
+    return kind == DKI_PRODUCT_PARAMS ? (tile_size){16, 128} : (tile_size){64, 128};
 }
 
 dki_grid dki_grid_make(dki_product_kind kind, int64_t rows, int64_t cols) {
@@ -82,10 +82,10 @@ dki_tile dki_grid_tile(const dki_grid *grid, int64_t index) {
 bool dki_tile_product(const dki_bare_product *p, const dki_tile *tile, float beta) {
     const bool transpose_a = p->kind == DKI_PRODUCT_PARAMS;
     const bool transpose_b = p->kind == DKI_PRODUCT_FORWARD;
-    const int64_t depth = transpose_a ? p->a.rows : p->a.cols;
-    const float *a = (const float *)p->a.data + (transpose_a ? tile->row : tile->row * p->a.ld);
-    const float *b = (const float *)p->b.data + (transpose_b ? tile->col * p->b.ld : tile->col);
-    float *out = (float *)p->out.data + tile->row * p->out.ld + tile->col;
+    const float *a = (const float *)p->a.data + dki_tile_in_a(p, tile);
+    const float *b = (const float *)p->b.data + dki_tile_in_b(p, tile);
+    float *out = (float *)p->out.data + dki_tile_in_out(p, tile);
     return dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', tile->rows, tile->cols,
-                      depth, 1.0f, a, p->a.ld, b, p->b.ld, beta, out, p->out.ld) == dnnl_success;
+                      dki_product_depth(p), 1.0f, a, p->a.ld, b, p->b.ld, beta, out,
+                      p->out.ld) == dnnl_success;
 }

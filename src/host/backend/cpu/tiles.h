@@ -26,13 +26,34 @@ typedef struct dki_tile {
 
 dki_grid dki_grid_make(dki_product_kind kind, int64_t rows, int64_t cols);
 
+/** The grid of one tile. */
+static inline dki_grid dki_grid_whole(int64_t rows, int64_t cols) {
+    return (dki_grid){rows, cols, rows, cols, 1, 1};
+}
+
 static inline int64_t dki_grid_tiles(const dki_grid *grid) {
     return grid->row_tiles * grid->col_tiles;
 }
 
 dki_tile dki_grid_tile(const dki_grid *grid, int64_t index);
 
-/** One tile of a product: out = op(A) op(B) + beta·out, on as many threads as OpenMP gives the caller:
+/** Where a tile's part of A, of B and of the output begins, in elements. */
+static inline int64_t dki_tile_in_a(const dki_bare_product *p, const dki_tile *tile) {
+    return p->kind == DKI_PRODUCT_PARAMS ? tile->row : tile->row * p->a.ld;
+}
+static inline int64_t dki_tile_in_b(const dki_bare_product *p, const dki_tile *tile) {
+    return p->kind == DKI_PRODUCT_FORWARD ? tile->col * p->b.ld : tile->col;
+}
+static inline int64_t dki_tile_in_out(const dki_bare_product *p, const dki_tile *tile) {
+    return tile->row * p->out.ld + tile->col;
+}
+
+/** How many products are summed up. */
+static inline int64_t dki_product_depth(const dki_bare_product *p) {
+    return p->kind == DKI_PRODUCT_PARAMS ? p->a.rows : p->a.cols;
+}
+
+/** One tile of a product in fp32: out = op(A) op(B) + beta·out, on as many threads as OpenMP gives the caller:
  *  one inside a piece of the pool. False where oneDNN fails: it found no memory to pack operands. */
 bool dki_tile_product(const dki_bare_product *product, const dki_tile *tile, float beta);
 
