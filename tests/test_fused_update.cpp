@@ -23,17 +23,13 @@ using operations::workspace_for;
 
 namespace {
 
-class FusedUpdate : public testing::TestWithParam<Backend> {
+class FusedUpdateOnAGpu : public testing::TestWithParam<Backend> {
   protected:
-    void SetUp() override {
-        if (device::is_cpu()) GTEST_SKIP() << "no backend whose weight gradients take an update";
-    }
-
     Device device{GetParam()};
     Random random{31};
 };
 
-INSTANTIATE_TEST_SUITE_P(Backends, FusedUpdate, testing::ValuesIn(backends), backend_name);
+INSTANTIATE_TEST_SUITE_P(Backends, FusedUpdateOnAGpu, testing::ValuesIn(backends), backend_name);
 
 dki_rule rule_of(dk_optimizer kind, float decay, bool decoupled, float clip_value) {
     dki_rule rule{};
@@ -144,7 +140,7 @@ Layer make_layer(const Size &size, int64_t padding, Random &random, bool exact, 
 // Breaks with a wrong sign or factor, a β without decay or with that of another kind, W at the wrong
 // place, an element of the padding or of a neighbour that is written. |dW| ≤ 9·3000, and the factors
 // ½ and 1 − ½·½ are powers of two: exact for two steps in any order of summing.
-TEST_P(FusedUpdate, IsExactOnIntegers) {
+TEST_P(FusedUpdateOnAGpu, IsExactOnIntegers) {
     for (const Size &size : sizes)
         for (int64_t padding : {0, 4})
             for (bool decoupled : {false, true}) {
@@ -172,7 +168,7 @@ TEST_P(FusedUpdate, IsExactOnIntegers) {
 
 // What can't be in the product (gradients that are accumulated, rules that aren't linear) goes by the same
 // two kernels. Breaks where a rule is taken for linear that isn't, or dW is lost.
-TEST_P(FusedUpdate, HasTheBitsOfTheTwoOperations) {
+TEST_P(FusedUpdateOnAGpu, HasTheBitsOfTheTwoOperations) {
     for (int kind = DK_SGD; kind <= DK_LION; ++kind)
         for (float clip_value : {0.0f, 0.5f})
             for (bool accumulate : {false, true})
@@ -191,7 +187,7 @@ TEST_P(FusedUpdate, HasTheBitsOfTheTwoOperations) {
 }
 
 // Breaks where what is latched already, by an earlier layer or step, is updated all the same.
-TEST_P(FusedUpdate, DoesNothingOnceLatched) {
+TEST_P(FusedUpdateOnAGpu, DoesNothingOnceLatched) {
     for (dk_optimizer kind : {DK_SGD, DK_ADAMW}) {
         Layer l = make_layer({5, 6, 7}, 0, random, false, rule_of(kind, 0.5f, false, 0.0f), false);
         l.bad_tick = 9;
@@ -212,13 +208,6 @@ dk_train_options fused_options(int64_t batch, dk_optimizer optimizer, bool fused
     options.fuse_update = fused;
     return options;
 }
-
-class FusedTraining : public testing::Test {
-  protected:
-    void SetUp() override {
-        if (device::is_cpu()) GTEST_SKIP() << "a CPU updates behind the gradients";
-    }
-};
 
 } // namespace
 
@@ -256,7 +245,7 @@ TEST(FuseUpdate, SaysWhereItChangesNothing) {
 
 // Step by step against the reference, from the device's own W: α, its product with the gradient, β,
 // its product with W, and their sum are rounded, each once, on top of the gradient's own error.
-TEST_F(FusedTraining, IsWithinTheBoundOfItsSum) {
+TEST(FusedTrainingOnAGpu, IsWithinTheBoundOfItsSum) {
     Context context;
     Random random(16);
     for (dk_decay decay : {DK_DECAY_COUPLED, DK_DECAY_DECOUPLED}) {
@@ -307,7 +296,7 @@ TEST(FuseUpdate, SaysWhatItDoesntGoWith) {
     EXPECT_NE(std::string(dk_error_text()).find("clip_norm"), std::string::npos);
 }
 
-TEST_F(FusedTraining, SaysWhatItDoesntKeep) {
+TEST(FusedTrainingOnAGpu, SaysWhatItDoesntKeep) {
     Context context;
     Random random(17);
     Net net(4, {layer(5, DK_RELU), layer(3, DK_IDENTITY)});
@@ -326,7 +315,7 @@ TEST_F(FusedTraining, SaysWhatItDoesntKeep) {
 }
 
 // dW comes one layer later, so one more δ must be there; the plan says so, and it is the truth.
-TEST_F(FusedTraining, ThePlanCountsOneMoreDelta) {
+TEST(FusedTrainingOnAGpu, ThePlanCountsOneMoreDelta) {
     Context context;
     Net net(4,
             {layer(64, DK_RELU), layer(64, DK_RELU), layer(64, DK_RELU), layer(64, DK_IDENTITY)});
@@ -372,7 +361,7 @@ int64_t reported_step(const Context &context, const std::function<void(Net &, Ba
 } // namespace
 
 // A bad x, a bad target (and so a bad δ), a bad W are reported on their step.
-TEST_F(FusedTraining, BadNumbersAreReportedOnTheirStep) {
+TEST(FusedTrainingOnAGpu, BadNumbersAreReportedOnTheirStep) {
     Context context;
     for (float bad : {NAN, INFINITY, -INFINITY}) {
         EXPECT_EQ(3, reported_step(context, [&](Net &, Batch &b) { b.x[7] = bad; }));
@@ -416,7 +405,7 @@ int64_t step_that_tells(const Context &context, size_t k, dk_activation g) {
 // Where only the sum in dW overflows, fp32 sees it at once in the lowest layer, whose update stays outside
 // of the product, and in the others one step late: even behind a ReLU, which hides NaN from the loss,
 // 0·∞ in the next data gradient shows it. In bf16 whoever casts sees it.
-TEST_F(FusedTraining, AnOverflowInTheSumAloneIsReportedOneStepLateAtTheLatest) {
+TEST(FusedTrainingOnAGpu, AnOverflowInTheSumAloneIsReportedOneStepLateAtTheLatest) {
     Context context;
     for (dk_activation g : {DK_IDENTITY, DK_RELU}) {
         EXPECT_EQ(1, step_that_tells(context, 1, g));
