@@ -6,6 +6,11 @@
  * a step of MNIST's network was several times slower with the team, whose threads burn their share
  * of the cores waiting for each other.
  *
+ * Each thread begins with the same part of a job's pieces every time, so that what it wrote in one step
+ * is in its own cache in the next (where two cores share none, a step of MNIST's network with AdamW
+ * took 1.55 times its products like this, and 1.8 times them with pieces taken in turn); what others
+ * haven't begun by then it takes from them.
+ *
  * Helpers wait for the next job awake for a short while (the operations of a step follow each other
  * closely), then asleep. */
 #ifndef DKI_POOL_H
