@@ -35,7 +35,7 @@ WORKLOADS = {
     "cpu": {"k1024": ([1024, 1024, 1024, 1024, 10], 512), "mnist": ([784, 512, 512, 10], 128),
             "narrow": ([128] * 9, 8192), "medium": ([1024] * 9, 1024)},
 }
-PRECISIONS = {"cuda": ["bf16", "tf32", "fp32"], "cpu": ["fp32"]}
+PRECISIONS = {"cuda": ["bf16", "tf32", "fp32"], "cpu": ["fp32", "bf16"]}
 # Learning rate and weight decay. AdamW moves every weight by about its rate, and so a sum over a
 # layer the more, the wider it is; the rate is lowered beyond 1024.
 RATES = {"sgd": (0.01, 0.0), "adamw": (1e-4, 0.01)}
@@ -338,7 +338,8 @@ def settle(parser, options):
     options.threads = options.threads or machine.cores()
     options.optimizers = options.optimizers or (["sgd"] if options.sweep else list(RATES))
     known = PRECISIONS[options.kind]
-    options.precisions = options.precisions or (known[:1] if options.sweep else known)
+    options.precisions = options.precisions or (
+        known[:1] if options.sweep or options.kind == "cpu" else known)
     peers = list(contestants.SETTINGS[options.kind])
     options.peers = [p for p in options.peers or peers if p != "none"]
     options.settings = {pair.split(":")[0]: pair.partition(":")[2].split(",")

@@ -13,7 +13,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 # Every setting is a row of the results; the best of a library is what deltak is compared with.
 SETTINGS = {
     "cpu": {
-        "torch": ["eager-foreach", "eager-fused", "compile-fused"],
+        "torch": ["eager-foreach", "eager-fused", "compile-fused", "compile-fused-pure"],
         "jax": ["jit", "scan"],
         "sklearn": ["partial_fit"],
     },

@@ -41,8 +41,12 @@ for device in $devices; do
     # On the CPU ten minutes in all, building and packages included; what isn't reached is named in
     # the result. PyTorch's search for the best kernels takes minutes on a GPU.
     if [ "$device" = cpu ]; then
-        budget=${BUDGET:-400}
-        set -- --workloads k1024,mnist,narrow
+        budget=${BUDGET:-540}
+        precisions=fp32
+        if "$build/deltak" check --device cpu --precision bf16 >/dev/null 2>&1; then
+            precisions=fp32,bf16 # processors that have it
+        fi
+        set -- --workloads k1024,mnist,narrow --precisions $precisions
     else
         budget=${BUDGET:-2400}
         set --
