@@ -50,6 +50,7 @@ SWEEPS = {
 # So much data is rotated through: more than the caches hold, at least 2 batches and at most 256.
 DATA_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}
 LOSS_STEPS, LOSS_BATCHES = 8, 2
+BASELINE_TURNS = 3  # of deltak on the CPU, beside a GPU
 FEWEST_ROUNDS = 3  # that a workload has, once all have started, even where the time is over
 
 
@@ -121,6 +122,7 @@ class Run:
         self.steps = {}   # of a turn, by contestant
         self.floors = {}  # what `deltak bench` said, by round
         self.floor_cost = 0.0  # seconds that it takes, its own start included
+        self.baseline = None   # deltak on the CPU
 
     def left(self):
         return self.deadline - time.monotonic()
@@ -174,6 +176,23 @@ class Run:
             started = [self.stable.start(name, setting) for name, setting in group]
             for contestant in started:
                 self.meet(contestant)
+
+    def measure_baseline(self):
+        """deltak in fp32 on this machine's CPU, which is too slow to take turns with a GPU."""
+        self.status.show(f"{self.spec['workload']}: deltak on the CPU")
+        path = os.path.join(os.path.dirname(self.task_path), "task-cpu.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(dict(self.task, device="cpu", precision="fp32"), file)
+        contestant = self.stable.deltak(path, "cpu")
+        try:
+            contestant.ready(min(self.options.patience, self.left()))
+            samples = [contestant.ask(self.left(), do="time", steps=1)["ms"]
+                       for _ in range(BASELINE_TURNS)]
+            self.baseline = {"ms": quartiles(samples), "samples": samples, "precision": "fp32",
+                             "threads": self.spec["threads"], "device_name": contestant.device_name}
+        except contestants.Gone as gone:
+            say(f"  deltak on the CPU: {gone}")
+        contestant.close()
 
     def turn_of(self, contestant):
         try:
@@ -239,6 +258,7 @@ class Run:
                          "ratio": quartiles([deltak.samples[n] / ms for n, ms in floors.items()]),
                          "library": last["floor_library"]}
         made["flops"] = last["flops"]
+        made["baseline"] = self.baseline
         made["bench"] = last
         return made
 
@@ -247,6 +267,8 @@ class Run:
             self.deltak_command("contestant", "prepare", self.task_path)
             self.open_all()
             self.rounds()
+            if self.options.baseline and self.left() > 0:
+                self.measure_baseline()
             return self.result()
         finally:
             self.status.clear()
@@ -257,6 +279,8 @@ def report(run):
     """A run in some lines on standard error."""
     say(f"{run['workload']}, batch {run['batch']}, {run['optimizer']}, {run['precision']}:")
     say(f"  {'bare products':<58} {run['floor']['ms']['median']:10.4g} ms")
+    if run["baseline"]:
+        say(f"  {'deltak on the CPU':<58} {run['baseline']['ms']['median']:10.4g} ms")
     for row in run["contestants"]:
         title = f"{contestants.NAMES[row['name']]} ({row['words']})"
         if "ms" in row:
@@ -313,6 +337,8 @@ def parse(arguments):
         help="torch, jax, sklearn (default all); none; deltak: deltak against itself")
     add("--settings", action="append", default=[], metavar="PEER:SETTING,…",
         help="instead of all settings of a peer, as in torch:eager-fused")
+    add("--baseline", action="store_true",
+        help="deltak in fp32 on the CPU beside it (on cuda always, but for sweeps)")
     add("--rounds", type=int, default=9, help="turns of each (default 9)")
     add("--turn", type=float, default=0.25, metavar="S", help="seconds of a turn (default 0.25)")
     add("--rest", type=float, default=0.1, metavar="S", help="seconds between turns (default 0.1)")
@@ -336,6 +362,7 @@ def settle(parser, options):
     """Defaults that depend on other options, and names that aren't any."""
     options.kind = "cuda" if options.device.startswith("cuda") else "cpu"
     options.threads = options.threads or machine.cores()
+    options.baseline = options.baseline or (options.kind == "cuda" and not options.sweep)
     options.optimizers = options.optimizers or (["sgd"] if options.sweep else list(RATES))
     known = PRECISIONS[options.kind]
     options.precisions = options.precisions or (

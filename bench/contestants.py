@@ -140,19 +140,26 @@ class Stable:
         self.options, self.folder, self.task_path = options, folder, task_path
         self.all = []
 
+    def deltak(self, task_path, setting):
+        """One that doesn't take part in the rounds; the caller closes it."""
+        return Contestant("deltak", setting,
+                          [os.path.join(self.options.build, "contestant"), "run", task_path],
+                          environment(self.options.threads, self.options.library_path),
+                          self._log("deltak", setting))
+
     def start(self, name, setting):
-        log = os.path.join(self.folder, f"{len(self.all)}-{name}-{setting}.log")
-        threads = self.options.threads
         if name == "deltak":
-            command = [os.path.join(self.options.build, "contestant"), "run", self.task_path]
-            variables = environment(threads, self.options.library_path)
+            made = self.deltak(self.task_path, setting)
         else:
             command = [self.options.python, os.path.join(FOLDER, "peers", f"contestant_{name}.py"),
                        self.task_path, setting]
-            variables = environment(threads)
-        made = Contestant(name, setting, command, variables, log)
+            made = Contestant(name, setting, command, environment(self.options.threads),
+                              self._log(name, setting))
         self.all.append(made)
         return made
+
+    def _log(self, name, setting):
+        return os.path.join(self.folder, f"{len(self.all)}-{name}-{setting}.log")
 
     def close(self):
         for contestant in self.all:

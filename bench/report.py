@@ -113,6 +113,12 @@ def full_table(result):
                      ""])
         rows.append(["", "**deltak**", spread(deltak, number), "1",
                      f"{run['flops'] / deltak['median'] * 1e-9:.3g}"])
+        if run.get("baseline"):
+            cpu = run["baseline"]
+            ratio = cpu["ms"]["median"] / deltak["median"]
+            rows.append(["", f"deltak on the CPU: {cpu['precision']}, {cpu['threads']} threads",
+                         spread(cpu["ms"], number), times(ratio),
+                         f"{run['flops'] / cpu['ms']['median'] * 1e-9:.3g}"])
         for row in run["contestants"][1:]:
             title = f"{NAMES[row['name']]}: {row['words']}"
             if "ms" in row:

@@ -77,6 +77,17 @@ class Compare(unittest.TestCase):
         self.assertIsNotNone(result, errors)
         self.assertEqual(result["runs"][0]["batches"], 4)
 
+    # On a GPU the project's own CPU backend is a row of the result, in fp32 whatever is compared.
+    def test_baseline(self):
+        status, errors, result = compare("--peers", "none", "--optimizers", "sgd", "--baseline")
+        self.assertEqual(status, 0, errors)
+        baseline = result["runs"][0]["baseline"]
+        self.assertEqual((baseline["precision"], baseline["threads"]), ("fp32", 1))
+        self.assertEqual(len(baseline["samples"]), 3)
+        self.assertEqual(baseline["ms"]["median"], sorted(baseline["samples"])[1])
+        self.assertGreater(baseline["ms"]["low"], 0)
+        self.assertEqual(len(result["runs"][0]["contestants"]), 1)
+
     def test_other_losses_are_status_1(self):
         peer = os.path.join(HERE, "peer.py")
         status, errors, result = compare("--peers", "torch", "--python", peer, "--settings",

@@ -67,6 +67,15 @@ def sweep():
 
 
 class Tables(unittest.TestCase):
+    # deltak on the CPU stands beside a GPU's time, not among the peers.
+    def test_baseline(self):
+        result = copy.deepcopy(RESULT)
+        result["runs"][0]["baseline"] = {"ms": quartiles(400.0), "precision": "fp32", "threads": 2}
+        made = report.blocks({"cpu": result})
+        self.assertIn("|  | deltak on the CPU: fp32, 2 threads | 400 (200 … 800) | 100.00× | 0.001 |",
+                      made["cpu"])
+        self.assertIn(BEST, made["cpu-best"])
+
     # The fastest with padded rows is marked, whatever it is without.
     def test_libraries(self):
         text = report.blocks({report.LIBRARIES: LIBRARIES})[report.LIBRARIES]
