@@ -22,7 +22,7 @@ from contestants import NAMES
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 PAGES = ["README.md", os.path.join("docs", "performance.md")]
 DEVICES = {"cpu": "a CPU", "cuda": "a GPU"}
-LIBRARIES = "cpu-libraries"
+LIBRARIES, BF16 = "cpu-libraries", "cpu-bf16"
 SWEEPS = {"width": "width of the four layers", "batch": "batch, four layers of 1024"}
 
 
@@ -217,6 +217,8 @@ def blocks(results):
             made[name] = not_run(device) if not result else (
                 picture(f"bench-{name}", f"step time against {what}") + sweep_table(result) +
                 "\n\n" + origin(result))
+    bf16 = results.get(BF16)
+    made[BF16] = (full_table(bf16) + "\n\n" + origin(bf16)) if bf16 else not_run("cpu")
     libraries = results.get(LIBRARIES)
     made[LIBRARIES] = library_table(libraries) if libraries else not_run("cpu")
     return made
@@ -237,7 +239,7 @@ def fill(page, text, made):
 
 
 def load(folder):
-    names = [LIBRARIES]
+    names = [LIBRARIES, BF16]
     for device in DEVICES:
         names += [device] + [f"{device}-{sweep}" for sweep in SWEEPS]
     results = {}
@@ -282,7 +284,8 @@ def main():
         print(re.sub(r"^!\[.*\n\n", "", text, flags=re.MULTILINE))  # there's no picture
         return 0
     wanted = {page: fill(page, read(os.path.join(options.root, page)), made) for page in PAGES}
-    drawn = charts.draw(results)
+    drawn = charts.draw({name: result for name, result in results.items()
+                         if name not in (LIBRARIES, BF16)})
     if drawn is None:
         print("report: no matplotlib here; the charts are left as they are", file=sys.stderr)
     wanted.update({os.path.join("docs", name): text for name, text in (drawn or {}).items()})

@@ -42,11 +42,7 @@ for device in $devices; do
     # the result. PyTorch's search for the best kernels takes minutes on a GPU.
     if [ "$device" = cpu ]; then
         budget=${BUDGET:-540}
-        precisions=fp32
-        if "$build/deltak" check --device cpu --precision bf16 >/dev/null 2>&1; then
-            precisions=fp32,bf16 # processors that have it
-        fi
-        set -- --workloads k1024,mnist,narrow --precisions $precisions
+        set -- --workloads k1024,mnist,narrow
     else
         budget=${BUDGET:-2400}
         set --
@@ -59,6 +55,10 @@ for device in $devices; do
 done
 
 if [ -z "$quick" ]; then
+    if "$build/deltak" check --device cpu --precision bf16 >/dev/null 2>&1; then # it has bf16
+        measure cpu-bf16 --workloads k1024,mnist,narrow --precisions bf16 --optimizers sgd \
+            --rounds 7 --budget 150
+    fi
     "$python" "$here/libraries.py" --build "$build" --out "$results/cpu-libraries.json" || status=$?
 fi
 

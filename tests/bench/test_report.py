@@ -83,6 +83,12 @@ class Tables(unittest.TestCase):
                       text)
         self.assertIn("A CPU; An OS; commit 0123456789ab, 2026-01-02", text)
 
+    # bf16 on the CPU is a table of its own: every setting, no picture.
+    def test_bf16(self):
+        text = report.blocks({report.BF16: RESULT})[report.BF16]
+        self.assertIn(FULL, text)
+        self.assertNotIn("![", text)
+
     # The best of a peer is the fastest that did the same work, not the fastest.
     def test_best(self):
         text = report.blocks({"cpu": RESULT})["cpu-best"]
