@@ -23,6 +23,9 @@ ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 PAGES = ["README.md", os.path.join("docs", "performance.md")]
 DEVICES = {"cpu": "a CPU", "cuda": "a GPU"}
 LIBRARIES, BF16 = "cpu-libraries", "cpu-bf16"
+# What a step on a CPU should take at the most, of its bare products; and a peer's at the least.
+FLOOR_TARGETS = {"k1024": 1.08, "mnist": 1.15, "narrow": 1.25}
+PEER_TARGETS = {"torch": 1.25, "sklearn": 3.0}
 SWEEPS = {"width": "width of the four layers", "batch": "batch, four layers of 1024"}
 
 
@@ -99,6 +102,31 @@ def best_table(result):
         rows.append(row)
     return table(["network", "batch", "optimizer", "precision", "bare products", "deltak"] +
                  [NAMES[name] for name in peers], rows)
+
+
+def verdict(value, limit, met):
+    return f"{value:.2f} ({limit:.2f}: {'met' if met else '**missed**'})"
+
+
+def target_table(result):
+    """A CPU's step over its bare products, and peers' steps over deltak's, beside their targets."""
+    rows = []
+    for run in result["runs"]:
+        limit = FLOOR_TARGETS.get(run["workload"])
+        if run["optimizer"] != "sgd" or run["precision"] != "fp32" or not limit:
+            continue
+        ratio = run["floor"]["ratio"]["median"]
+        row = [f"`{run['workload']}`", verdict(ratio, limit, ratio <= limit)]
+        for name, least in PEER_TARGETS.items():
+            found = best(run, name)
+            if not found:
+                row.append(absent(run, name))
+                continue
+            ratio = found["ratio"]["median"]
+            row.append(verdict(ratio, least, ratio >= least))
+        rows.append(row)
+    return table(["network", "step / bare products, at most"] +
+                 [f"{NAMES[name]} / deltak, at least" for name in PEER_TARGETS], rows)
 
 
 def full_table(result):
@@ -217,6 +245,8 @@ def blocks(results):
             made[name] = not_run(device) if not result else (
                 picture(f"bench-{name}", f"step time against {what}") + sweep_table(result) +
                 "\n\n" + origin(result))
+    cpu = results.get("cpu")
+    made["cpu-targets"] = target_table(cpu) if cpu else not_run("cpu")
     bf16 = results.get(BF16)
     made[BF16] = (full_table(bf16) + "\n\n" + origin(bf16)) if bf16 else not_run("cpu")
     libraries = results.get(LIBRARIES)

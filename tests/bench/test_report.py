@@ -83,6 +83,11 @@ class Tables(unittest.TestCase):
                       text)
         self.assertIn("A CPU; An OS; commit 0123456789ab, 2026-01-02", text)
 
+    # A target is met or missed by what was measured: 2.00 of the products where 1.15 is allowed.
+    def test_targets(self):
+        text = report.blocks({"cpu": RESULT})["cpu-targets"]
+        self.assertIn("| `mnist` | 2.00 (1.15: **missed**) | 1.50 (1.25: met) | – |", text)
+
     # bf16 on the CPU is a table of its own: every setting, no picture.
     def test_bf16(self):
         text = report.blocks({report.BF16: RESULT})[report.BF16]
