@@ -353,7 +353,7 @@ inline dki_step_state state_at(uint64_t tick, uint64_t seed = 11) {
 inline std::vector<char> workspace_for(Device &device, int64_t rows, int64_t inputs,
                                        int64_t width) {
     const dki_layer_shape layer = {inputs, width, DK_TANH, false};
-    const dki_plan_request request = {&layer, 1, rows, true, true, false, nullptr};
+    const dki_plan_request request = {&layer, 1, rows, true, true, false, nullptr, nullptr};
     bool keep_z = false;
     size_t aux_bytes = 0;
     dki_plan plan{};

@@ -295,7 +295,8 @@ TEST_P(Operations, WhereZIsNotKeptItMakesNoDifference) {
     for (dk_activation kind : activations())
         for (bool dropout : {false, true}) {
             const dki_layer_shape layer = {size.inputs, size.inputs, kind, dropout};
-            const dki_plan_request request = {&layer, 1, size.rows, true, false, false, nullptr};
+            const dki_plan_request request = {&layer, 1,     size.rows, true,
+                                              false,  false, nullptr,   nullptr};
             bool keep_z = false;
             size_t aux_bytes = 0;
             dki_plan plan{};

@@ -1,10 +1,10 @@
 /* The questions about two things at a time: a layer's two gradients, an update beside a product. */
+#include "backend/cuda/trial_update.h"
 #include "base/memory.h"
 #include "probe.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 /* --- the two gradients ---------------------------------------------------------------------------
  */
@@ -53,8 +53,7 @@ dk_status probe_lanes(probe *it) {
 typedef struct company {
     probe *of;
     probe_call product;
-    dki_update_range update; /* of a layer's weights, by AdamW */
-    void *memory;
+    dki_trial_update update; /* of a layer's weights, by AdamW */
     bool side_by_side, update_too;
 } company;
 
@@ -64,52 +63,21 @@ static dk_status queue_company(void *argument, int copy) {
     it->product.lane = it->side_by_side ? DKI_LANE_MAIN : DKI_LANE_PARAMS;
     if (it->side_by_side) DKI_TRY(probe_fork(it->of));
     if (it->update_too)
-        DKI_TRY(dki_cuda_update_parameters(&cuda->base, DKI_LANE_PARAMS, &it->update));
+        DKI_TRY(dki_cuda_update_parameters(&cuda->base, DKI_LANE_PARAMS, &it->update.range));
     DKI_TRY(probe_queue_call(&it->product, copy));
     return it->side_by_side ? probe_join(it->of) : DK_OK;
 }
 
-/* A state in which an update does all of its work: nothing latched, the first step's rates. */
-static dk_status put_state(dki_cuda *cuda, dki_step_state *device) {
-    void *pinned = NULL;
-    DKI_TRY(dki_gpu_alloc_host(cuda->gpu, sizeof(dki_step_state), &pinned));
-    const dki_step_state state = {.tick = 1,
-                                  .beta1_power = 0.9,
-                                  .beta2_power = 0.999,
-                                  .rate = {1e-3f, 0.1f, 0.0316f, 1.0f},
-                                  .loss_scale = 1.0f};
-    memcpy(pinned, &state, sizeof state);
-    const dki_stream stream = cuda->lanes[DKI_LANE_PARAMS];
-    dk_status status = dki_gpu_copy(cuda->gpu, stream, device, pinned, sizeof state);
-    const dk_status synced = dki_gpu_stream_sync(cuda->gpu, stream);
-    dki_gpu_free_host(cuda->gpu, pinned);
-    return status ? status : synced;
-}
-
-/* Parameters, gradients, two slots (zero, as they begin: a random second moment could be negative)
- * and the working copy, one behind the other. */
 static dk_status open_update(company *it) {
+    static const dki_rule adamw = {.kind = DK_ADAMW,
+                                   .beta1 = 0.9,
+                                   .beta2 = 0.999,
+                                   .epsilon = 1e-8f,
+                                   .weight_decay = 0.01f,
+                                   .decoupled = 1};
     dki_cuda *cuda = it->of->cuda;
     const int64_t count = it->of->shape.width * dki_leading(&cuda->base, it->of->shape.inputs);
-    const size_t region = ((size_t)count * sizeof(float) + 255) / 256 * 256;
-    const bool narrow = cuda->base.element != DKI_ELEMENT_F32;
-    DKI_TRY(dki_gpu_alloc(cuda->gpu, 5 * region + sizeof(dki_step_state), &it->memory));
-    char *at = it->memory;
-    const dki_stream stream = cuda->lanes[DKI_LANE_PARAMS];
-    DKI_TRY(dki_fill_random(cuda->gpu, stream, DKI_ELEMENT_F32, at, 2 * region));
-    DKI_TRY(dki_gpu_zero(cuda->gpu, stream, at + 2 * region, 3 * region));
-    it->update = (dki_update_range){
-        .parameters = (float *)at,
-        .gradients = (float *)(at + region),
-        .slot1 = (float *)(at + 2 * region),
-        .slot2 = (float *)(at + 3 * region),
-        .working = narrow ? at + 4 * region : NULL,
-        .range = {0, count},
-        .rule = {.kind = DK_ADAMW, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8f, .decoupled = 1},
-        .decay = 0.01f,
-        .state = (dki_step_state *)(at + 5 * region),
-    };
-    return put_state(cuda, it->update.state);
+    return dki_trial_update_open(&it->update, cuda, &adamw, count);
 }
 
 /* Together, with `free_processors` left to the update, beside one after the other on all of them. */
@@ -158,6 +126,6 @@ dk_status probe_carve_outs(probe *it) {
     company both = {.of = it,
                     .product = {.of = it, .lane = DKI_LANE_PARAMS, .kind = DKI_PRODUCT_DATA}};
     const dk_status status = carve_outs(&both);
-    if (both.memory) dki_gpu_free(it->cuda->gpu, both.memory);
+    dki_trial_update_close(&both.update);
     return status;
 }

@@ -1,75 +1,29 @@
 // On how many lanes a network's gradients are computed: decided by time, the same bits either way,
 // remembered, and two where nothing may be timed.
-#include "support_standin.h"
-
-#include "support_net.h"
-
-extern "C" {
-#include "backend/cuda/cuda.h"
-#include "base/memory.h"
-#include "train/trainer.h"
-}
+#include "support_plans.h"
 
 #include "insides.h"
-
-#include <filesystem>
-#include <functional>
 
 namespace standin {
 namespace {
 
-/// A backend of its own, and what prepare() says of a network.
-class LanesTest : public Test {
+/// What prepare() says of a network.
+class LanesTest : public PlanTest {
   protected:
-    dki_logger silence{};
-    const dki_services services = {&dki_libc_allocator, &silence};
-    dki_backend *backend = nullptr;
-    std::vector<dki_layer_shape> layers = {{7, 13, DK_RELU, false},
-                                           {13, 13, DK_GELU, true},
-                                           {13, 13, DK_GELU, true},
-                                           {13, 13, DK_GELU, true},
-                                           {13, 3, DK_IDENTITY, false}};
-
-    void open(bool deterministic = false, bool plan_cache = false) {
-        const dki_cuda_options options = {0, DK_BF16, deterministic, plan_cache};
-        ASSERT_EQ(dki_cuda_open(&backend, &services, &options), DK_OK) << dk_error_text();
-    }
-    void close() {
-        if (backend) backend->ops->close(backend);
-        backend = nullptr;
-    }
-    void TearDown() override {
-        close();
-        Test::TearDown();
-    }
-    /// Leaves an answer on disk, as another process would.
-    void store(int64_t answer, int64_t rows) {
-        const dki_cuda *cuda = dki_cuda_of(backend);
-        dki_plan_request request{};
-        request.layers = layers.data();
-        request.layer_count = layers.size();
-        request.max_batch = rows;
-        const dki_plan_key key = dki_plan_key_of_lanes(&cuda->rules, &request);
-        dki_plan_entry entry{};
-        entry.answer = answer;
-        dki_plan_cache cache;
-        dki_plan_cache_open(&cache, &silence, dki_gpu_facts_of(cuda->gpu));
-        dki_plan_cache_store(&cache, &key, &entry);
+    LanesTest() {
+        layers = {{7, 13, DK_RELU, false},
+                  {13, 13, DK_GELU, true},
+                  {13, 13, DK_GELU, true},
+                  {13, 13, DK_GELU, true},
+                  {13, 3, DK_IDENTITY, false}};
     }
     /// 1 or 2.
     int lanes(int64_t rows = 16, bool gradients = true, bool choose = true) {
-        bool keep_z[8] = {};
-        size_t aux_bytes[8] = {};
-        dki_plan plan{};
-        plan.keep_z = keep_z;
-        plan.aux_bytes = aux_bytes;
-        dki_plan_request request{};
-        request.layers = layers.data();
-        request.layer_count = layers.size();
-        request.max_batch = rows;
+        dki_plan plan;
+        dki_plan_request request = request_of(rows);
         request.gradients = gradients;
         request.choose = choose;
-        EXPECT_EQ(backend->ops->prepare(backend, &request, &plan), DK_OK) << dk_error_text();
+        EXPECT_EQ(prepare(request, plan), DK_OK) << dk_error_text();
         return plan.one_lane ? 1 : 2;
     }
 };
@@ -116,11 +70,7 @@ TEST_F(LanesTest, AnAnswerIsRememberedForItsNetwork) {
 }
 
 TEST_F(LanesTest, AnAnswerIsFoundOnDiskByTheNextProcess) {
-    std::string root = testing::TempDir() + "deltak-lanes-XXXXXX";
-    ASSERT_NE(mkdtemp(root.data()), nullptr);
-    const char *before = getenv("XDG_CACHE_HOME");
-    const std::string old = before ? before : "";
-    setenv("XDG_CACHE_HOME", root.c_str(), 1);
+    const PlanFolder folder;
     set_contention(1.05);
     open(false, true);
     EXPECT_EQ(lanes(), 1);
@@ -134,11 +84,10 @@ TEST_F(LanesTest, AnAnswerIsFoundOnDiskByTheNextProcess) {
     close();
     set_contention(1.05);
     open(false, true);
-    store(7, 24);
+    const dki_plan_request request = request_of(24);
+    store(dki_plan_key_of_lanes(&dki_cuda_of(backend)->rules, &request), 7);
     EXPECT_EQ(lanes(24), 1) << "seven lanes there aren't, so it was timed";
     close();
-    before ? setenv("XDG_CACHE_HOME", old.c_str(), 1) : unsetenv("XDG_CACHE_HOME");
-    std::filesystem::remove_all(root);
 }
 
 // Once the algorithms are known, only pairs are timed: of layer 1 (ReLU below), of layer 2, which
@@ -166,36 +115,10 @@ TEST_F(LanesTest, WithoutMemoryToTimeInThereAreTwo) {
     EXPECT_EQ(lanes(), 2);
 }
 
-// Whichever call of the choice fails: an answer or that call's status, and the backend goes on.
 TEST_F(LanesTest, AFailureInBetweenLeavesTheBackendUsable) {
     set_contention(1.05);
     layers.resize(2);
-    open();
-    fail_at(0, DK_OK);
-    lanes();
-    const long all = calls();
-    close();
-    for (long n = 1; n <= all; n += all / 12 + 1) {
-        SCOPED_TRACE(n);
-        open();
-        bool keep_z[2] = {};
-        size_t aux_bytes[2] = {};
-        dki_plan plan{};
-        plan.keep_z = keep_z;
-        plan.aux_bytes = aux_bytes;
-        dki_plan_request request{};
-        request.layers = layers.data();
-        request.layer_count = 2;
-        request.max_batch = 16;
-        request.gradients = request.choose = true;
-        fail_at(n, DK_E_MEMORY);
-        const dk_status status = backend->ops->prepare(backend, &request, &plan);
-        EXPECT_TRUE(status == DK_OK || status == DK_E_MEMORY) << dk_error_text();
-        fail_at(0, DK_OK);
-        EXPECT_EQ(backend->ops->prepare(backend, &request, &plan), DK_OK) << dk_error_text();
-        expect_clean();
-        close();
-    }
+    expect_usable_after_failures(request_of(16));
 }
 
 // --- a whole training run ----------------------------------------------------------------------
@@ -215,41 +138,18 @@ bool one_after_the_other() {
 /// All weights after a few steps by AdamW, whose updates follow each gradient; or by plain SGD, whose
 /// updates are in the products of the gradients.
 std::vector<float> trained(bool expect_one_lane, bool fuse_update) {
-    dk_context_options device_options = DK_CONTEXT_OPTIONS_INIT;
-    device_options.device = "cuda:0";
-    device_options.no_plan_cache = true;
-    dk_context *opened = nullptr;
-    EXPECT_EQ(dk_context_create(&opened, &device_options), DK_OK) << dk_error_text();
-    const support::Context context(opened);
-    support::Description description(
-        7,
-        {support::layer(13, DK_RELU), support::layer(9, DK_GELU), support::layer(3, DK_IDENTITY)},
-        DK_LOSS_SOFTMAX_CROSS_ENTROPY);
-    support::Arrays arrays;
-    arrays.features = 7;
-    arrays.classes = 3;
-    arrays.x = support::normal(64 * 7, 3);
-    for (int i = 0; i < 64; ++i) arrays.labels.push_back(i % 3);
-    const support::Dataset data = arrays.open(context.get());
-    const support::Net net = support::net(context.get(), description);
     dk_train_options options = DK_TRAIN_OPTIONS_INIT;
     options.batch = 16;
     options.optimizer = fuse_update ? DK_SGD : DK_ADAMW;
     options.fuse_update = fuse_update;
-    const support::Trainer trainer = support::trainer(net.get(), options);
-    dk_fit_options fit = DK_FIT_OPTIONS_INIT;
-    fit.epochs = 2;
-    EXPECT_EQ(dk_trainer_fit(trainer.get(), data.get(), nullptr, &fit, nullptr), DK_OK)
-        << dk_error_text();
-    EXPECT_EQ(trainer->session->one_lane, expect_one_lane);
-    EXPECT_EQ(trainer->session->fuse_update, fuse_update);
-    EXPECT_EQ(one_after_the_other(), expect_one_lane);
-    std::vector<float> all;
-    for (size_t k = 1; k <= 3; ++k) {
-        const std::vector<float> w = support::tensor(net.get(), DK_WEIGHT, k);
-        all.insert(all.end(), w.begin(), w.end());
-    }
-    return all;
+    return train(
+        {support::layer(13, DK_RELU), support::layer(9, DK_GELU), support::layer(3, DK_IDENTITY)},
+        options, [](const dk_trainer &) {},
+        [&](const dk_trainer &trainer) {
+            EXPECT_EQ(trainer.session->one_lane, expect_one_lane);
+            EXPECT_EQ(trainer.session->fuse_update, fuse_update);
+            EXPECT_EQ(one_after_the_other(), expect_one_lane);
+        });
 }
 
 TEST_F(Test, TrainingGivesTheSameBitsOnOneLaneAndOnTwo) {

@@ -143,8 +143,10 @@ typedef struct dki_plan_request {
     bool keep_all;  /* every z, a, δ must be readable */
     bool choose;    /* a session follows: choose algorithms now, by timing where that is allowed;
                     otherwise only the sizes are asked for, and they are the same */
-    const dki_rule *fuse_rule; /* updates by this rule may go along with linear_backward_params;
-                                  NULL = they may not */
+    const dki_rule *fuse_rule;  /* updates by this rule may go along with linear_backward_params;
+                                   NULL = they may not */
+    const dki_rule *early_rule; /* updates by this rule run beside data gradients, if they aren't
+                                   fused; NULL = none does */
 } dki_plan_request;
 
 /** Whether z⁽ᵏ⁾ needs storage of its own: to be read, or for g′, unless that is exact from a, whatever
@@ -163,6 +165,8 @@ typedef struct dki_plan {
                          backend may gain by that. Never without fuse_rule */
     bool
         one_lane; /* the main lane alone is faster than both; only known where `choose` was asked */
+    int spare; /* multiprocessors, for the data gradients that an early update runs beside; known as
+                  one_lane is */
 } dki_plan;
 
 /** Z = A W ᵀ + 1 bᵀ,  A′ = g(Z) ⊙ dropout. */
@@ -190,6 +194,7 @@ typedef struct dki_linear_backward_data {
     dki_matrix delta_out; /* Δ_{k−1} [B, n_{k−1}] */
     float *db;            /* [n_{k−1}] or NULL */
     bool accumulate;      /* db += */
+    int spare; /* multiprocessors to leave to the other lane where that can be; 0 = none */
     const dki_step_state *state;
     void *workspace;
 } dki_linear_backward_data;

@@ -37,7 +37,7 @@ static dk_status build(dki_evaluator *evaluator, const dk_net *net, int64_t batc
     DKI_TRY(dki_new(allocator, &evaluator->targets, count, "targets"));
     DKI_TRY(dki_new(allocator, &evaluator->labels, (size_t)batch, "labels"));
     DKI_TRY(dki_new(allocator, &evaluator->columns, outputs, "metrics"));
-    DKI_TRY(dki_session_open(&evaluator->session, net, batch, false, false, 0, NULL));
+    DKI_TRY(dki_session_open(&evaluator->session, net, batch, false, false, NULL));
     return dki_feed_create(&evaluator->feed, evaluator->context, evaluator->dataset, batch,
                            evaluator->session->net->class_weights);
 }

@@ -66,7 +66,7 @@ dk_status dk_predict_dataset(const dk_net *net, const dk_dataset *dataset, float
     int64_t batch = dki_inference_batch(0, dataset->rows);
     dk_session *session = NULL;
     dki_feed *feed = NULL;
-    DKI_TRY(dki_session_open(&session, net, batch, false, false, 0, NULL));
+    DKI_TRY(dki_session_open(&session, net, batch, false, false, NULL));
     dk_status status = dki_feed_create(&feed, net->context, dataset, batch, NULL);
     if (!status) status = predict_fed(session, feed, y);
     dki_feed_destroy(feed);

@@ -146,7 +146,8 @@ static dk_status ask_backend(dk_context *context, blueprint *print, bool choose)
                                 .gradients = shape->gradients,
                                 .keep_all = shape->keep_all,
                                 .choose = choose,
-                                .fuse_rule = shape->fuse_rule};
+                                .fuse_rule = shape->fuse_rule,
+                                .early_rule = shape->early_rule};
     dk_status status = context->backend->ops->prepare(context->backend, &request, &print->plan);
     dki_release(&context->allocator, layers);
     return status;
@@ -230,6 +231,7 @@ static dk_status bind(dk_session *session) {
     DKI_TRY(ask_backend(context, &print, true));
     session->fuse_update = print.plan.fuse_update;
     session->one_lane = print.plan.one_lane;
+    session->spare = print.plan.spare;
     DKI_TRY(walk_session(&print, NULL, &session->tensors, &bytes));
     dki_log_line(&context->log, DK_LOG_INFO,
                  "a session for batches of %lld rows: activations %zu, deltas %zu, gradients %zu, "
@@ -244,7 +246,9 @@ static dk_status bind(dk_session *session) {
 }
 
 dk_status dki_session_open(dk_session **session, const dk_net *net, int64_t max_batch,
-                           bool gradients, bool keep_all, int slots, const dki_rule *fuse_rule) {
+                           bool gradients, bool keep_all, const dki_session_updates *updates) {
+    static const dki_session_updates none = {0, NULL, NULL};
+    if (!updates) updates = &none;
     *session = NULL;
     dk_context *context = net->context;
     DKI_REQUIRE(max_batch >= 1 && max_batch <= 1 << 24, DK_E_ARGUMENT,
@@ -258,10 +262,11 @@ dk_status dki_session_open(dk_session **session, const dk_net *net, int64_t max_
                                       .inputs = net->desc.inputs,
                                       .layout = &made->net->layout,
                                       .max_batch = max_batch,
-                                      .slots = slots,
+                                      .slots = updates->slots,
                                       .gradients = gradients,
                                       .keep_all = keep_all,
-                                      .fuse_rule = fuse_rule};
+                                      .fuse_rule = updates->fuse_rule,
+                                      .early_rule = updates->early_rule};
     dk_status status = allocate_host(context, made);
     if (!status) status = bind(made);
     if (status) {

@@ -15,6 +15,7 @@ typedef struct dki_session_shape {
     bool gradients;            /* δ and gradients too */
     bool keep_all;             /* everything readable; otherwise what the step needs */
     const dki_rule *fuse_rule; /* updates by this rule may go along with their gradients, or NULL */
+    const dki_rule *early_rule; /* updates by this rule follow their gradients, or NULL */
 } dki_session_shape;
 
 /** Device addresses of a session's tensors; index k is layer k. */
@@ -56,17 +57,24 @@ struct dk_session {
     bool
         fuse_update; /* updates of weights go along with their gradients, as the backend wants it */
     bool one_lane; /* parameters' gradients and updates on the main lane, as the backend wants it */
+    int spare;     /* the plan's: for the data gradients that an early update runs beside */
 };
 
 /** Measures without allocating device memory. DK_E_SHAPE (overflow), DK_E_MEMORY. */
 dk_status dki_session_measure(dk_context *context, const dki_session_shape *shape,
                               dki_session_bytes *bytes);
 
-/** As dk_session_create, with the choice of what is kept, slots for an optimizer, and the rule that
- *  updates may be fused by (NULL, or it lives as long as the session). DK_E_MEMORY says what is
- *  needed, what is free, and what would fit. */
+/** What a trainer's session knows of its optimizer: all 0 for others. The rules live as long as the
+ *  session. */
+typedef struct dki_session_updates {
+    int slots;
+    const dki_rule *fuse_rule, *early_rule; /* as in dki_session_shape */
+} dki_session_updates;
+
+/** As dk_session_create, with the choice of what is kept, and of how updates are made (NULL: they
+ *  aren't). DK_E_MEMORY says what is needed, what is free, and what would fit. */
 dk_status dki_session_open(dk_session **session, const dk_net *net, int64_t max_batch,
-                           bool gradients, bool keep_all, int slots, const dki_rule *fuse_rule);
+                           bool gradients, bool keep_all, const dki_session_updates *updates);
 
 /** Whether a caller may run so many rows: not in a trainer's session (DK_E_STATE), which carries its
  *  step state, and at most max_batch (DK_E_SHAPE). */

@@ -8,7 +8,7 @@ dk_status dk_session_create(dk_session **session, const dk_net *net, int64_t max
     *session = NULL;
     DKI_REQUIRE(kind == DK_SESSION_INFERENCE || kind == DK_SESSION_GRADIENTS, DK_E_ARGUMENT,
                 "unknown session kind %d", (int)kind);
-    return dki_session_open(session, net, max_batch, kind == DK_SESSION_GRADIENTS, true, 0, NULL);
+    return dki_session_open(session, net, max_batch, kind == DK_SESSION_GRADIENTS, true, NULL);
 }
 
 static dk_status require_rows(const dk_session *session, int64_t rows) {

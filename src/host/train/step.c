@@ -112,6 +112,12 @@ dk_status dki_step_loss(dk_session *session, int64_t rows, const dki_targets *ta
     return last_layer(session, &pass, false);
 }
 
+/* What data gradient k leaves to the update of W⁽ᵏ⁺¹⁾, where that runs beside it. */
+static int spare_beside(const dk_session *session, size_t k, const dki_pass *pass) {
+    const bool updated = pass->update && k < session->shape.layer_count;
+    return updated && !session->net->layers[k].frozen ? session->spare : 0;
+}
+
 /* (2): Δ_{k−1} and db_{k−1} from Δ_k. For k = 1 it is the gradient of the input, which has no g. */
 static dk_status data_gradient(dk_session *session, size_t k, const dki_pass *pass) {
     const dki_tensors *t = &session->tensors;
@@ -124,6 +130,7 @@ static dk_status data_gradient(dk_session *session, size_t k, const dki_pass *pa
                                          .g = {.kind = DK_IDENTITY},
                                          .delta_out = dki_rows(t->delta[k - 1], rows),
                                          .accumulate = pass->accumulate,
+                                         .spare = spare_beside(session, k, pass),
                                          .state = t->state,
                                          .workspace = t->workspace[DKI_LANE_MAIN]};
     if (k > 1) {
@@ -189,11 +196,6 @@ static dki_range weight_range(const dk_session *session, size_t k) {
     return (dki_range){first, end - first};
 }
 
-/* Whether weights are updated behind each layer's gradient. */
-static bool updates_early(const dk_session *session, const dki_optimization *optimization) {
-    return backend_of(session)->early_updates && !dki_step_decides(session, optimization);
-}
-
 /* (3) and the update of W⁽ᵏ⁾ as one operation. */
 static dk_status fused_update(dk_session *session, dki_lane lane, size_t k, const dki_pass *pass) {
     dki_linear_backward_params op = params_of(session, lane, k, pass);
@@ -204,7 +206,7 @@ static dk_status fused_update(dk_session *session, dki_lane lane, size_t k, cons
 
 /* The update of W⁽ᵏ⁾ behind its gradient. */
 static dk_status early_update(dk_session *session, size_t k, const dki_pass *pass) {
-    if (!pass->update || !updates_early(session, pass->update)) return DK_OK;
+    if (!pass->update || !dki_step_updates_early(session->net, pass->update)) return DK_OK;
     if (session->net->layers[k - 1].frozen) return DK_OK;
     return update_range(session, params_lane(session), pass->update, weight_range(session, k),
                         true);
@@ -253,7 +255,7 @@ dk_status dki_step_input_gradient(dk_session *session, int64_t rows) {
 }
 
 dk_status dki_step_begin(dk_session *session, const dki_optimization *optimization) {
-    dki_begin begin = {optimization->rule, dki_step_decides(session, optimization),
+    dki_begin begin = {optimization->rule, dki_step_decides(session->net, optimization),
                        optimization->mailbox, session->tensors.state};
     return ops_of(session)->begin(backend_of(session), DKI_LANE_MAIN, &begin);
 }
@@ -296,8 +298,9 @@ dk_status dki_step_update(dk_session *session, const dki_optimization *optimizat
     dki_range *ranges = optimization->ranges;
     size_t weights = trainable(session, false, ranges);
     size_t all = weights + trainable(session, true, ranges + weights);
-    if (dki_step_decides(session, optimization)) DKI_TRY(decide(session, optimization, all));
-    size_t first = session->fuse_update || updates_early(session, optimization) ? weights : 0;
+    if (dki_step_decides(session->net, optimization)) DKI_TRY(decide(session, optimization, all));
+    size_t first =
+        session->fuse_update || dki_step_updates_early(session->net, optimization) ? weights : 0;
     for (size_t i = first; i < all; ++i)
         DKI_TRY(update_range(session, DKI_LANE_MAIN, optimization, ranges[i],
                              i < weights || optimization->decay_biases));

@@ -57,9 +57,13 @@ dk_status dki_step_backward(dk_session *session, const dki_pass *pass);
 dk_status dki_step_input_gradient(dk_session *session, int64_t rows);
 
 /** Whether a decision stands between the backward pass and the update. */
-static inline bool dki_step_decides(const dk_session *session,
-                                    const dki_optimization *optimization) {
-    return optimization->clip_norm > 0.0f || session->net->context->backend->loss_scaling;
+static inline bool dki_step_decides(const dk_net *net, const dki_optimization *optimization) {
+    return optimization->clip_norm > 0.0f || net->context->backend->loss_scaling;
+}
+
+/** Whether weights are updated behind each layer's gradient, unless in one with it. */
+static inline bool dki_step_updates_early(const dk_net *net, const dki_optimization *optimization) {
+    return net->context->backend->early_updates && !dki_step_decides(net, optimization);
 }
 
 /** The first operation of a step. */

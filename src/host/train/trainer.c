@@ -26,10 +26,15 @@ static dk_status build(dk_trainer *trainer) {
     const dk_train_options *o = &trainer->options;
     DKI_TRY(dki_new(&net->context->allocator, &trainer->optimization.ranges,
                     2 * net->desc.layer_count, "a trainer"));
+    const dki_rule *rule = &trainer->optimization.rule;
     trainer->optimization.rule = dki_train_rule(o);
-    DKI_TRY(dki_session_open(&trainer->session, net, o->batch, true, o->keep == DK_KEEP_ALL,
-                             dki_optimizer_slots(o->optimizer),
-                             o->fuse_update ? &trainer->optimization.rule : NULL));
+    trainer->optimization.clip_norm = (float)o->clip_norm;
+    const bool early = dki_step_updates_early(net, &trainer->optimization);
+    const dki_session_updates updates = {.slots = dki_optimizer_slots(o->optimizer),
+                                         .fuse_rule = o->fuse_update ? rule : NULL,
+                                         .early_rule = early ? rule : NULL};
+    DKI_TRY(
+        dki_session_open(&trainer->session, net, o->batch, true, o->keep == DK_KEEP_ALL, &updates));
     if (o->fuse_update && !trainer->session->fuse_update)
         dki_log_line(&net->context->log, DK_LOG_INFO,
                      "fuse_update changes nothing here: %s on %s updates behind the gradients",
@@ -37,7 +42,6 @@ static dk_status build(dk_trainer *trainer) {
     trainer->session->fused = true;
     trainer->session->dropout = has_dropout(net);
     trainer->optimization.decay_biases = o->decay_biases;
-    trainer->optimization.clip_norm = (float)o->clip_norm;
     trainer->total_steps = o->total_steps;
     dki_backend *backend = net->context->backend;
     DKI_TRY(backend->ops->alloc(backend, DKI_MEMORY_SHARED, sizeof *trainer->mailbox,
@@ -129,7 +133,7 @@ dk_status dki_trainer_announce(dk_trainer *trainer, double weight_sum) {
  * them, so that they have the same bits. */
 static void uncount(const dk_trainer *trainer, dki_step_state *state) {
     const dki_rule *rule = &trainer->optimization.rule;
-    if (dki_step_decides(trainer->session, &trainer->optimization)) return;
+    if (dki_step_decides(trainer->net, &trainer->optimization)) return;
     state->applied -= trainer->ticks - state->bad_tick + 1;
     state->beta1_power = state->beta2_power = 1.0;
     for (uint64_t t = 0; t < state->applied; ++t) {

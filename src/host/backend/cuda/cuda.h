@@ -80,6 +80,9 @@ dk_status dki_cuda_prepare(dki_backend *, const dki_plan_request *, dki_plan *);
 bool dki_cuda_may_mask(const dki_cuda *cuda, const dki_plan_request *request, size_t k);
 /** Whether the update may be in the product of dW; plan_choose.c decides whether it is. */
 bool dki_cuda_may_fuse_update(const dki_cuda *cuda, const dki_plan_request *request);
+/** Whether data gradients may leave multiprocessors to early updates; plan_spare.c decides whether they
+ *  do, once it is known that there are two lanes. */
+bool dki_cuda_may_spare(const dki_cuda *cuda, const dki_plan_request *request);
 /** Bytes of the partial sums of columns [rows, cols], for any number of rows up to that. */
 size_t dki_cuda_sums_bytes(int64_t rows, int64_t cols);
 
@@ -111,6 +114,11 @@ dk_status dki_cuda_backward_data_way(dki_cuda *cuda, const dki_linear_backward_d
                                      dki_way *way);
 dk_status dki_cuda_backward_params_way(dki_cuda *cuda, const dki_linear_backward_params *op,
                                        dki_way *way);
+/** What a product is to be fast on where so many multiprocessors are spared; 0 = all. */
+int64_t dki_cuda_processors(const dki_cuda *cuda, int spare);
+/** The epilogue of the data gradient's product. */
+dki_epilogue dki_cuda_backward_data_epilogue(const dki_cuda *cuda,
+                                             const dki_linear_backward_data *op, dki_way way);
 /** Whether the epilogue of the data gradient's product sums db, too. */
 bool dki_cuda_epilogue_sums(const dki_cuda *cuda, const dki_linear_backward_data *op, dki_way way);
 /** Whether g needs no kernel of its own behind a data gradient's product. */

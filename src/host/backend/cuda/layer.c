@@ -2,6 +2,20 @@
 #include "backend/cuda/cuda.h"
 #include "base/error.h"
 
+int64_t dki_cuda_processors(const dki_cuda *cuda, int spare) {
+    const int all = dki_gpu_facts_of(cuda->gpu)->processors;
+    return spare > 0 && spare < all ? all - spare : 0;
+}
+
+/* Multiprocessors are left free where the library can; where it can't, the product takes all. */
+static dk_status find_algorithm(dki_cuda *cuda, dki_product *product, dki_algorithm *algorithm,
+                                bool *found) {
+    DKI_TRY(dki_plans_algorithm(cuda->plans, product, algorithm, found));
+    if (*found || !product->processors) return DK_OK;
+    product->processors = 0;
+    return dki_plans_algorithm(cuda->plans, product, algorithm, found);
+}
+
 /* Queues one product by its plan. */
 static dk_status multiply(dki_cuda *cuda, dki_lane lane, const dki_bare_product *bare,
                           dki_product_extras extras) {
@@ -12,7 +26,7 @@ static dk_status multiply(dki_cuda *cuda, dki_lane lane, const dki_bare_product 
     extras.workspace = (int)lane < (int)DKI_STEP_LANES ? cuda->product_workspace[lane] : NULL;
     dki_product_make(&cuda->rules, bare, &extras, &product, &operands);
     DKI_TRY(dki_product_validate(&product, &operands));
-    DKI_TRY(dki_plans_algorithm(cuda->plans, &product, &algorithm, &found));
+    DKI_TRY(find_algorithm(cuda, &product, &algorithm, &found));
     DKI_REQUIRE(found, DK_E_UNSUPPORTED,
                 "cuBLASLt has no algorithm for a product of %lld × %lld × %lld with epilogue %d on "
                 "this GPU",
@@ -135,7 +149,9 @@ static dk_status backward_data_plainly(dki_cuda *cuda, dki_lane lane,
     const dki_bare_product bare = {DKI_PRODUCT_DATA, op->delta, op->w, op->delta_out};
     const dki_matrix *out = &op->delta_out;
     float *partial = op->db ? op->workspace : NULL;
-    DKI_TRY(multiply(cuda, lane, &bare, (dki_product_extras){.epilogue = DKI_EPILOGUE_NONE}));
+    const dki_product_extras extras = {.epilogue = DKI_EPILOGUE_NONE,
+                                       .processors = dki_cuda_processors(cuda, op->spare)};
+    DKI_TRY(multiply(cuda, lane, &bare, extras));
     if (dki_cuda_is_plain_identity(&op->g))
         return op->db
                    ? dki_cuda_sum_columns(cuda, lane, *out, op->db, op->accumulate, op->workspace)
@@ -153,6 +169,13 @@ bool dki_cuda_epilogue_sums(const dki_cuda *cuda, const dki_linear_backward_data
            cuda->base.element == DKI_ELEMENT_F32;
 }
 
+dki_epilogue dki_cuda_backward_data_epilogue(const dki_cuda *cuda,
+                                             const dki_linear_backward_data *op, dki_way way) {
+    if (way == DKI_WAY_PLAIN) return DKI_EPILOGUE_NONE;
+    if (way == DKI_WAY_FUSED) return DKI_EPILOGUE_DGELU;
+    return dki_cuda_epilogue_sums(cuda, op, way) ? DKI_EPILOGUE_DRELU_BGRAD : DKI_EPILOGUE_DRELU;
+}
+
 /* Δ_{k−1} = (Δ_k W_k) ⊙ g′(Z_{k−1}), db_{k−1} = column sums; equation (2) over a batch. */
 dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
                                     const dki_linear_backward_data *op, dki_way way) {
@@ -160,12 +183,11 @@ dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
     const dki_bare_product bare = {DKI_PRODUCT_DATA, op->delta, op->w, op->delta_out};
     const bool sums = dki_cuda_epilogue_sums(cuda, op, way), gelu = way == DKI_WAY_FUSED;
     const dki_product_extras extras = {
-        .epilogue = gelu   ? DKI_EPILOGUE_DGELU
-                    : sums ? DKI_EPILOGUE_DRELU_BGRAD
-                           : DKI_EPILOGUE_DRELU,
+        .epilogue = dki_cuda_backward_data_epilogue(cuda, op, way),
         .bias = sums ? op->db : NULL,
         .aux = gelu ? op->z.data : (void *)(uintptr_t)op->aux, /* read only */
         .aux_ld = op->z.ld,
+        .processors = dki_cuda_processors(cuda, op->spare),
     };
     DKI_TRY(multiply(cuda, lane, &bare, extras));
     return op->db && !sums ? dki_cuda_sum_columns(cuda, lane, op->delta_out, op->db, op->accumulate,

@@ -14,7 +14,8 @@ typedef enum dki_question {
     DKI_QUESTION_FUSED = 1,     /* is this epilogue better than a kernel of ours? */
     DKI_QUESTION_MASK = 2,      /* [n, m]: how is ReLU's g′ kept and applied? (dki_way) */
     DKI_QUESTION_UPDATE = 3,    /* dW: is the update in the product better than behind it? */
-    DKI_QUESTION_LANES = 4      /* a network: on how many lanes are its gradients? 1 or 2 */
+    DKI_QUESTION_LANES = 4,     /* a network: on how many lanes are its gradients? 1 or 2 */
+    DKI_QUESTION_SPARE = 5      /* and how many multiprocessors are left to early updates? */
 } dki_question;
 
 /** Compared and hashed as bytes: no padding, zeroed before it is filled. */
@@ -25,7 +26,7 @@ typedef struct dki_plan_key {
 
 typedef struct dki_plan_entry {
     dki_algorithm algorithm; /* DKI_QUESTION_ALGORITHM */
-    int64_t answer;          /* the other questions: dki_way, or a number of lanes */
+    int64_t answer;          /* the other questions: dki_way, or a number */
 } dki_plan_entry;
 
 /** The part of the key that all plans of one GPU share; no padding. */

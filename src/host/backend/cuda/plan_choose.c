@@ -19,6 +19,7 @@ typedef struct {
     const dki_algorithm *algorithm;
     dki_way way;
     bool update; /* the product that has the update in it */
+    int64_t processors;
 } trial;
 
 static void describe(const trial *it, int copy, dki_product *product, dki_operands *operands) {
@@ -26,6 +27,7 @@ static void describe(const trial *it, int copy, dki_product *product, dki_operan
         dki_trial_update_product(it->layer, copy, product, operands);
     else
         dki_trial_product(it->layer, copy, it->kind, it->epilogue, product, operands);
+    product->processors = it->processors;
 }
 
 static dk_status try_product(void *argument, int copy) {
@@ -128,6 +130,13 @@ static dk_status choose_algorithm_of(chooser *choose, dki_trial_layer *layer, tr
 static dk_status choose_algorithm(chooser *choose, dki_trial_layer *layer, dki_product_kind kind,
                                   dki_epilogue epilogue) {
     trial it = {.layer = layer, .kind = kind, .epilogue = epilogue};
+    return choose_algorithm_of(choose, layer, &it);
+}
+
+dk_status dki_chooser_data_algorithm(dki_chooser *choose, dki_trial_layer *layer,
+                                     dki_epilogue epilogue, int64_t processors) {
+    trial it = {
+        .layer = layer, .kind = DKI_PRODUCT_DATA, .epilogue = epilogue, .processors = processors};
     return choose_algorithm_of(choose, layer, &it);
 }
 
@@ -358,7 +367,8 @@ static dk_status choose_all(chooser *choose) {
     for (size_t k = 0; k < choose->request->layer_count; ++k)
         if (dki_cuda_may_mask(choose->cuda, choose->request, k))
             DKI_TRY(without_memory(choose, choose_mask(choose, k)));
-    return without_memory(choose, dki_choose_lanes(choose));
+    DKI_TRY(without_memory(choose, dki_choose_lanes(choose)));
+    return without_memory(choose, dki_choose_spare(choose));
 }
 
 /* Other threads' work would blur the times, so it is waited for; new work waits for the lock. What

@@ -26,34 +26,40 @@ static dk_status try_pair(void *argument, int copy) {
     return dki_cuda_order(backend, lane, DKI_LANE_PARAMS);
 }
 
-static dk_status measure_layer(dki_chooser *choose, size_t k, dki_trial_layer *layer,
-                               double milliseconds[2]) {
-    pair it = {.layer = layer, .way = DKI_WAY_PLAIN};
+/* ReLU with its z kept, and dropout, have nothing to choose. */
+dk_status dki_chooser_data_way(const dki_chooser *choose, size_t k, const dki_trial_layer *layer,
+                               dki_way *way) {
     const dki_linear_backward_data data = dki_trial_backward_data(layer, 0);
     const bool relu = data.g.kind == DK_RELU;
-    /* What has been chosen; ReLU with its z kept, and dropout, have nothing to choose. */
-    if (relu ? dki_cuda_may_mask(choose->cuda, choose->request, k - 1)
-             : !choose->request->layers[k - 1].dropout)
-        DKI_TRY(dki_cuda_backward_data_way(choose->cuda, &data, &it.way));
+    *way = DKI_WAY_PLAIN;
+    if (relu ? !dki_cuda_may_mask(choose->cuda, choose->request, k - 1)
+             : choose->request->layers[k - 1].dropout)
+        return DK_OK;
+    return dki_cuda_backward_data_way(choose->cuda, &data, way);
+}
+
+static dk_status measure_layer(dki_chooser *choose, size_t k, dki_trial_layer *layer,
+                               double milliseconds[2]) {
+    pair it = {.layer = layer};
+    DKI_TRY(dki_chooser_data_way(choose, k, layer, &it.way));
     DKI_TRY(dki_trial_allocate(layer));
     DKI_TRY(dki_chooser_measure(choose, layer, try_pair, &it, INFINITY, &milliseconds[0]));
     it.side_by_side = true;
     return dki_chooser_measure(choose, layer, try_pair, &it, INFINITY, &milliseconds[1]);
 }
 
-static bool is_alike(const dki_plan_request *request, size_t j, size_t k) {
+static bool is_alike(const dki_plan_request *request, size_t j, size_t k, bool above) {
     const dki_layer_shape *a = request->layers + j, *b = request->layers + k;
     return a->inputs == b->inputs && a->width == b->width && a[-1].activation == b[-1].activation &&
-           a[-1].dropout == b[-1].dropout;
+           a[-1].dropout == b[-1].dropout && (!above || a[1].width == b[1].width);
 }
 
-/* How many layers layer k stands for: itself and those like it above; 0 where one below stands for
- * it. */
-static int stands_for(const dki_plan_request *request, size_t k) {
+int dki_chooser_stands_for(const dki_plan_request *request, size_t k, bool above) {
+    const size_t end = request->layer_count - above;
     int alike = 0;
     for (size_t j = 1; j < k; ++j)
-        if (is_alike(request, j, k)) return 0;
-    for (size_t j = k; j < request->layer_count; ++j) alike += is_alike(request, j, k);
+        if (is_alike(request, j, k, above)) return 0;
+    for (size_t j = k; j < end; ++j) alike += is_alike(request, j, k, above);
     return alike;
 }
 
@@ -61,7 +67,7 @@ static int stands_for(const dki_plan_request *request, size_t k) {
 static dk_status measure_all(dki_chooser *choose, double sums[2]) {
     sums[0] = sums[1] = 0.0;
     for (size_t k = 1; k < choose->request->layer_count; ++k) {
-        const int count = stands_for(choose->request, k);
+        const int count = dki_chooser_stands_for(choose->request, k, false);
         double milliseconds[2] = {INFINITY, INFINITY};
         dki_trial_layer layer;
         if (count == 0) continue;

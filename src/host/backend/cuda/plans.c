@@ -70,12 +70,12 @@ dki_plan_key dki_plan_key_of_mask(const dki_product_rules *rules, int64_t rows, 
 
 /* k is a hash of the layers: 64 bits of FNV-1a, so that two networks that a user ever has won't
  * meet; and if they did, they would only be slower. */
-dki_plan_key dki_plan_key_of_lanes(const dki_product_rules *rules,
-                                   const dki_plan_request *request) {
+static dki_plan_key key_of_network(const dki_product_rules *rules, const dki_plan_request *request,
+                                   dki_question question, uint64_t hash) {
     dki_plan_key key;
     memset(&key, 0, sizeof key);
     const int64_t keep_all = request->keep_all; /* decides where g′ comes from */
-    uint64_t hash = dki_hash(DKI_HASH_START, &keep_all, sizeof keep_all);
+    hash = dki_hash(hash, &keep_all, sizeof keep_all);
     for (size_t k = 0; k < request->layer_count; ++k) {
         const dki_layer_shape *layer = &request->layers[k];
         const int64_t numbers[] = {layer->inputs, layer->width, (int64_t)layer->activation,
@@ -87,8 +87,22 @@ dki_plan_key dki_plan_key_of_lanes(const dki_product_rules *rules,
     memcpy(&key.product.k, &hash, sizeof hash);
     key.product.type = (int32_t)rules->element;
     key.product.tf32 = rules->tf32;
-    key.question = DKI_QUESTION_LANES;
+    key.question = question;
     return key;
+}
+
+dki_plan_key dki_plan_key_of_lanes(const dki_product_rules *rules,
+                                   const dki_plan_request *request) {
+    return key_of_network(rules, request, DKI_QUESTION_LANES, DKI_HASH_START);
+}
+
+/* An update takes as long as it moves bytes, which are the slots' and, by the element, those of the
+ * working copy. */
+dki_plan_key dki_plan_key_of_spare(const dki_product_rules *rules,
+                                   const dki_plan_request *request) {
+    const int64_t slots = dki_optimizer_slots(request->early_rule->kind);
+    return key_of_network(rules, request, DKI_QUESTION_SPARE,
+                          dki_hash(DKI_HASH_START, &slots, sizeof slots));
 }
 
 /* Where the key is, or where it would go. */
@@ -140,6 +154,9 @@ static bool makes_sense(dki_plans *plans, const dki_plan_key *key, const dki_pla
         return entry->answer == DKI_WAY_PLAIN || entry->answer == DKI_WAY_FUSED;
     case DKI_QUESTION_LANES:
         return entry->answer == 1 || entry->answer == DKI_STEP_LANES;
+    case DKI_QUESTION_SPARE:
+        return entry->answer >= 0 && entry->answer <= DKI_SPARE_MOST &&
+               entry->answer % DKI_SPARE_STEP == 0;
     default:
         return entry->answer == DKI_WAY_PLAIN || entry->answer == DKI_WAY_MASK ||
                entry->answer == DKI_WAY_MASK_SUMS;

@@ -38,6 +38,11 @@ dki_plan_key dki_plan_key_of_mask(const dki_product_rules *rules, int64_t rows, 
 /** The key of the question on how many lanes a network's gradients are computed. */
 dki_plan_key dki_plan_key_of_lanes(const dki_product_rules *rules, const dki_plan_request *request);
 
+/** How many multiprocessors a data gradient may leave to an early update: 0, STEP, … MOST. */
+enum { DKI_SPARE_STEP = 8, DKI_SPARE_MOST = 16 };
+/** The key of the question how many it leaves; only with an early_rule. */
+dki_plan_key dki_plan_key_of_spare(const dki_product_rules *rules, const dki_plan_request *request);
+
 /** Whether the table has the answer; then with the disk asked before, which fills the table. */
 bool dki_plans_know(const dki_plans *plans, const dki_plan_key *key, dki_plan_entry *entry);
 dk_status dki_plans_get(dki_plans *plans, const dki_plan_key *key, dki_plan_entry *entry,

@@ -59,6 +59,21 @@ static bool takes_one_lane(const dki_cuda *cuda, const dki_plan_request *request
     return dki_plans_know(cuda->plans, &key, &entry) && entry.answer == 1;
 }
 
+/* Beside the data gradients of the lowest and of the last layer there is no update. */
+bool dki_cuda_may_spare(const dki_cuda *cuda, const dki_plan_request *request) {
+    return request->gradients && request->early_rule && request->layer_count > 2 &&
+           !cuda->options.deterministic && !dki_cuda_may_fuse_update(cuda, request) &&
+           !takes_one_lane(cuda, request);
+}
+
+/* None where nobody has timed it. */
+static int spare_of(const dki_cuda *cuda, const dki_plan_request *request) {
+    dki_plan_entry entry;
+    if (!dki_cuda_may_spare(cuda, request)) return 0;
+    const dki_plan_key key = dki_plan_key_of_spare(&cuda->rules, request);
+    return dki_plans_know(cuda->plans, &key, &entry) ? (int)entry.answer : 0;
+}
+
 static dk_status prepare(dki_cuda *cuda, const dki_plan_request *request, dki_plan *plan) {
     for (size_t k = 0; k < request->layer_count; ++k) {
         const dki_layer_shape *layer = &request->layers[k];
@@ -73,6 +88,7 @@ static dk_status prepare(dki_cuda *cuda, const dki_plan_request *request, dki_pl
     plan->fuse_update = dki_cuda_may_fuse_update(cuda, request);
     if (request->choose && !cuda->options.deterministic) DKI_TRY(dki_cuda_choose(cuda, request));
     plan->one_lane = takes_one_lane(cuda, request);
+    plan->spare = spare_of(cuda, request);
     return DK_OK;
 }
 
