@@ -39,6 +39,8 @@ find "$out" -type f \( -perm -u+x -o -name '*.so*' \) -exec strip --strip-unneed
 for program in "$out/deltak" "$out/contestant" "$out/probe_cublaslt" "$out"/tests/*; do
     copy_libraries "$program"
 done
+# oneDNN is most of the bundle, and shrinks to a quarter; run.sh unpacks it.
+find "$out/lib" -type f -size +8M ! -name 'libdeltak*' -exec gzip -9n {} +
 # The tests have libdeltak's objects in themselves, and look for the plugin beside themselves.
 ln -s ../lib/libdeltak_cuda.so "$out/tests/libdeltak_cuda.so"
 

@@ -27,6 +27,9 @@ results=${1:-results}
 mkdir -p "$results"
 results=$(cd "$results" && pwd)
 root=$PWD
+for packed in lib/*.gz; do
+    if [ -e "$packed" ]; then gunzip -f "$packed" || exit 1; fi
+done
 
 # --- the CUDA libraries ---------------------------------------------------------------------------
 
