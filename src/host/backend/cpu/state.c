@@ -78,6 +78,17 @@ static float *offset(float *slot, int64_t first) {
     return slot ? slot + first : NULL;
 }
 
+static dki_range piece_of(dki_range range, int64_t index) {
+    const int64_t before = index * PIECE;
+    return (dki_range){range.first + before, min(PIECE, range.count - before)};
+}
+
+/* working = parameters in bf16, over a range. */
+static void narrow(const dki_loops *loops, const float *parameters, void *working,
+                   dki_range range) {
+    loops->narrow(parameters + range.first, range.count, (uint16_t *)working + range.first);
+}
+
 typedef struct {
     const dki_loops *loops;
     const dki_update_range *op;
@@ -86,12 +97,11 @@ typedef struct {
 static void update_piece(void *argument, int64_t index) {
     const update_job *job = argument;
     const dki_update_range *op = job->op;
-    int64_t first = op->range.first + index * PIECE;
-    int64_t count = min(PIECE, op->range.count - index * PIECE);
-    job->loops->update(&op->rule, op->state->rate, op->decay, count, op->parameters + first,
+    const dki_range piece = piece_of(op->range, index);
+    const int64_t first = piece.first;
+    job->loops->update(&op->rule, op->state->rate, op->decay, piece.count, op->parameters + first,
                        op->gradients + first, offset(op->slot1, first), offset(op->slot2, first));
-    if (op->working)
-        job->loops->narrow(op->parameters + first, count, (uint16_t *)op->working + first);
+    if (op->working) narrow(job->loops, op->parameters, op->working, piece);
 }
 
 dk_status dki_cpu_update(dki_backend *backend, dki_lane lane, const dki_update_range *op) {
@@ -111,9 +121,7 @@ typedef struct {
 static void cast_piece(void *argument, int64_t index) {
     const cast_job *job = argument;
     const dki_cast *op = job->op;
-    int64_t first = op->range.first + index * PIECE;
-    int64_t count = min(PIECE, op->range.count - index * PIECE);
-    job->loops->narrow(op->parameters + first, count, (uint16_t *)op->working + first);
+    narrow(job->loops, op->parameters, op->working, piece_of(op->range, index));
 }
 
 dk_status dki_cpu_cast(dki_backend *backend, dki_lane lane, const dki_cast *op) {
