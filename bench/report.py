@@ -86,6 +86,13 @@ def absent(run, name):
     return "losses differ" if any(row.get("agree") is False for row in rows) else "failed"
 
 
+def peer_cells(run, peers):
+    """The best setting of each peer: its time and its ratio to deltak's."""
+    found = [best(run, name) for name in peers]
+    return [f"{number(row['ms']['median'])} ({times(row['ratio']['median'])})" if row
+            else absent(run, name) for name, row in zip(peers, found)]
+
+
 def best_table(result):
     """deltak, its floor, and the best setting of each peer."""
     peers = peers_of(result)
@@ -95,11 +102,7 @@ def best_table(result):
         row = [f"`{run['workload']}`: {widths(run)}", str(run["batch"]), run["optimizer"],
                run["precision"], number(run["floor"]["ms"]["median"]),
                f"**{number(deltak['ms']['median'])}**"]
-        for name in peers:
-            found = best(run, name)
-            row.append(f"{number(found['ms']['median'])} ({times(found['ratio']['median'])})"
-                       if found else absent(run, name))
-        rows.append(row)
+        rows.append(row + peer_cells(run, peers))
     return table(["network", "batch", "optimizer", "precision", "bare products", "deltak"] +
                  [NAMES[name] for name in peers], rows)
 
@@ -168,11 +171,7 @@ def sweep_table(result):
         row = [run["workload"].split()[-1], run["precision"], run["optimizer"],
                number(run["floor"]["ms"]["median"]), f"**{number(ms)}**",
                f"{1 / run['floor']['ratio']['median']:.2f}"]
-        for name in peers:
-            found = best(run, name)
-            row.append(f"{number(found['ms']['median'])} ({times(found['ratio']['median'])})"
-                       if found else absent(run, name))
-        rows.append(row)
+        rows.append(row + peer_cells(run, peers))
     return table([kind, "precision", "optimizer", "bare products", "deltak", "products/step"] +
                  [NAMES[name] for name in peers], rows)
 
