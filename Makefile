@@ -6,7 +6,7 @@
 #   make deps    installs what is missing (Debian; the others call it)
 #
 #   make bench         deltak beside its bare products, PyTorch, JAX and scikit-learn, on the CPU and on
-#                      a GPU where there is one: bench/results, the tables and the charts (10 minutes)
+#                      a GPU where there is one: bench/results, the tables and the charts (15 minutes)
 #   make bench QUICK=1 a minute's run, shown here, which changes nothing outside build/
 #   make gpu-bundle    packs tests and benchmarks for a GPU machine without a toolchain: build/gpu-bundle
 #   make gpu-test      the device tests on this machine's GPU (skipped without one)
