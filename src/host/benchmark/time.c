@@ -1,13 +1,11 @@
 /* Times and their quantiles. */
+#include "base/clock.h"
 #include "benchmark/benchmark.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 double dki_host_ms(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return 1e3 * (double)time.tv_sec + 1e-6 * (double)time.tv_nsec;
+    return 1e3 * dki_seconds();
 }
 
 /* All are queued before the first counted one is over, so that the device never waits for the host. */

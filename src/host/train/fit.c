@@ -1,10 +1,10 @@
 /* Epochs over a data set: progress, validation, early stopping, the best parameters. */
+#include "base/clock.h"
 #include "train/epoch.h"
 #include "train/evaluate.h"
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 /* One run of dk_trainer_fit. */
 typedef struct {
@@ -20,17 +20,11 @@ typedef struct {
     int64_t epoch_rows;        /* rows trained on in this epoch */
 } fit_run;
 
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
 /* Tells the caller; DK_E_STOPPED if it wants to stop. */
 static dk_status report(fit_run *fit) {
     dk_progress *p = &fit->progress;
     if (!fit->options->progress) return DK_OK;
-    double time = now(), epoch_seconds = time - fit->epoch_began;
+    double time = dki_seconds(), epoch_seconds = time - fit->epoch_began;
     p->seconds = time - fit->began;
     p->samples_per_second = epoch_seconds > 0.0 ? (double)fit->epoch_rows / epoch_seconds : 0.0;
     p->seconds_left = p->seconds * (double)(p->steps - p->step) / (double)p->step;
@@ -54,7 +48,7 @@ static dk_status collect(fit_run *fit, bool all) {
 static dk_status train_epoch(fit_run *fit, int64_t epoch) {
     dk_trainer *trainer = fit->trainer;
     fit->epoch_rows = 0;
-    fit->epoch_began = now();
+    fit->epoch_began = dki_seconds();
     fit->progress.epoch = epoch;
     fit->progress.epoch_end = false;
     fit->progress.best = false;
@@ -214,7 +208,7 @@ dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_
                    .options = options,
                    .best_loss = INFINITY,
                    .result = {.valid_loss = NAN},
-                   .began = now()};
+                   .began = dki_seconds()};
     dk_status status = start(&fit, train, valid);
     if (!status) status = run_epochs(&fit);
     /* What a callback stopped goes on behind it, on a GPU. */
@@ -225,7 +219,7 @@ dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_
     if (status == DK_E_NONFINITE && fit.progress.epoch) status = diagnose(&fit);
     /* A schedule that was laid over this fit ends with it. */
     if (trainer->options.total_steps == 0) trainer->total_steps = 0;
-    fit.result.seconds = now() - fit.began;
+    fit.result.seconds = dki_seconds() - fit.began;
     dki_release(&trainer->net->context->allocator, fit.best);
     dki_evaluator_destroy(fit.evaluator);
     dki_feed_destroy(fit.feed);

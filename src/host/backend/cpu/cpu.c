@@ -1,11 +1,11 @@
 /* Opening the CPU backend: memory, plan, and its table of operations. */
 #include "backend/cpu/bf16.h"
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 /* "MemAvailable" or another line of /proc/meminfo, in bytes; 0 where it can't be read. */
 static uint64_t memory_line(const char *key) {
@@ -109,9 +109,7 @@ static dk_status cpu_run(dki_backend *backend, dki_recording **recording, dki_bo
 
 static dk_status cpu_mark(dki_backend *backend, dki_lane lane, int index) {
     (void)lane;
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    dki_cpu_of(backend)->marks[index] = 1e3 * (double)time.tv_sec + 1e-6 * (double)time.tv_nsec;
+    dki_cpu_of(backend)->marks[index] = 1e3 * dki_seconds();
     return DK_OK;
 }
 
