@@ -211,18 +211,20 @@ static dk_status choose_update(chooser *choose, dki_trial_layer *layer) {
 }
 
 /* As dki_cuda_may_fuse_gelu will say of forward, and of the data gradient through the layer below. */
+static bool epilogue_has_gelu(const chooser *choose, const dki_layer_shape *shape,
+                              const dki_nonlinearity *g, const dki_matrix *z) {
+    return dki_keeps_z(choose->request, shape) && !shape->dropout &&
+           dki_cuda_may_fuse_gelu(choose->cuda, g, z);
+}
+
 static bool may_fuse_gelu(const chooser *choose, const dki_trial_layer *layer) {
     const dki_linear_forward op = dki_trial_forward(layer, 0);
-    const dki_layer_shape *shape = layer->shape.layer;
-    return dki_keeps_z(choose->request, shape) && !shape->dropout &&
-           dki_cuda_may_fuse_gelu(choose->cuda, &op.g, &op.z);
+    return epilogue_has_gelu(choose, layer->shape.layer, &op.g, &op.z);
 }
 
 static bool may_fuse_gelu_below(const chooser *choose, const dki_trial_layer *layer) {
     const dki_linear_backward_data op = dki_trial_backward_data(layer, 0);
-    const dki_layer_shape *shape = layer->shape.below;
-    return dki_keeps_z(choose->request, shape) && !shape->dropout &&
-           dki_cuda_may_fuse_gelu(choose->cuda, &op.g, &op.z);
+    return epilogue_has_gelu(choose, layer->shape.below, &op.g, &op.z);
 }
 
 static bool may_fuse(const chooser *choose, const dki_trial_layer *layer) {
