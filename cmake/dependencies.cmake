@@ -5,11 +5,12 @@ find_package(Threads REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS C)
 find_package(ZLIB REQUIRED)
 find_package(Jansson REQUIRED)
+find_package(Xxhash REQUIRED)
 find_package(OneDNN REQUIRED)
 
 # libm stands under its plain name, so that an exported static libdeltak carries no path to it.
 set(DELTAK_DEPENDENCIES OneDNN::OneDNN OpenMP::OpenMP_C Jansson::Jansson ZLIB::ZLIB
-                        Threads::Threads ${CMAKE_DL_LIBS} m)
+                        Xxhash::Xxhash Threads::Threads ${CMAKE_DL_LIBS} m)
 
 # Two OpenMP runtimes. Debian's oneDNN is linked to GCC's libgomp; with clang our own calls run on
 # libomp. libomp also exports libgomp's entry points under their versioned names (GOMP_parallel,

@@ -17,7 +17,7 @@ configure_package_config_file(cmake/deltakConfig.cmake.in deltakConfig.cmake
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(deltakConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/deltakConfig.cmake ${PROJECT_BINARY_DIR}/deltakConfigVersion.cmake
-              cmake/FindJansson.cmake cmake/FindOneDNN.cmake
+              cmake/FindJansson.cmake cmake/FindOneDNN.cmake cmake/FindXxhash.cmake
         DESTINATION ${package_dir})
 
 # pkg-config: paths are relative to the file, so that the installed tree can be moved; what only a

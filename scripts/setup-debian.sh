@@ -7,7 +7,7 @@
 #     scripts/setup-debian.sh ci     also the compilers, checkers and locale of .ci/run
 set -eu
 
-packages="cmake gcc g++ make pkg-config libdnnl-dev libjansson-dev zlib1g-dev libgtest-dev"
+packages="cmake gcc g++ make pkg-config libdnnl-dev libjansson-dev libxxhash-dev zlib1g-dev libgtest-dev"
 if [ "${1:-}" = bench ]; then
     packages="$packages python3-venv python3-matplotlib"
 fi

@@ -11,23 +11,6 @@
 
 namespace support {
 
-// A safetensors file taken apart: the header as JSON text, and the bytes behind it.
-struct Parts {
-    std::string header, data;
-
-    static Parts of(const std::string &bytes) {
-        uint64_t length = 0;
-        std::memcpy(&length, bytes.data(), 8);
-        return {bytes.substr(8, length), bytes.substr(8 + length)};
-    }
-    std::string join() const {
-        uint64_t length = header.size();
-        std::string bytes(8, '\0');
-        std::memcpy(bytes.data(), &length, 8);
-        return bytes + header + data;
-    }
-};
-
 // A JSON value that is released at the end of its scope.
 struct Json {
     json_t *value;
@@ -41,6 +24,32 @@ struct Json {
         std::string result(dumped ? dumped : "");
         free(dumped);
         return result;
+    }
+};
+
+// A safetensors file taken apart: the header as JSON text, and the bytes behind it.
+struct Parts {
+    std::string header, data;
+
+    // Without hashes, as another program would write it: what is changed then gets past them.
+    static Parts of(const std::string &bytes) {
+        uint64_t length = 0;
+        std::memcpy(&length, bytes.data(), 8);
+        Json header(bytes.substr(8, length));
+        json_t *metadata = json_object_get(header.value, "__metadata__");
+        const char *key;
+        json_t *value;
+        void *next;
+        json_object_foreach_safe(metadata, next, key, value) {
+            if (std::strncmp(key, "xxh3", 4) == 0) json_object_del(metadata, key);
+        }
+        return {header.text(), bytes.substr(8 + length)};
+    }
+    std::string join() const {
+        uint64_t length = header.size();
+        std::string bytes(8, '\0');
+        std::memcpy(bytes.data(), &length, 8);
+        return bytes + header + data;
     }
 };
 

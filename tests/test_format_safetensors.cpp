@@ -3,11 +3,14 @@
 
 extern "C" {
 #include "base/memory.h"
+#include "format/bytes.h"
+#include "format/hash.h"
 #include "format/safetensors.h"
 }
 
 #include <cstring>
 #include <memory>
+#include <xxhash.h>
 
 namespace {
 
@@ -60,6 +63,22 @@ dki_safetensor tensor(const char *name, const std::vector<int64_t> &shape,
     return made;
 }
 
+dk_status read_f32(const dki_safetensors *file, const char *name, const int64_t *shape, int dims,
+                   float *values) {
+    const dk_status status = dki_safetensors_expect_f32(file, name, shape, dims);
+    if (status == DK_OK) dki_safetensors_copy_f32(file, name, values);
+    return status;
+}
+
+// As 32 digits.
+std::string hash_of(const void *data, size_t bytes) {
+    const XXH128_hash_t hash = XXH3_128bits(data, bytes);
+    char text[33];
+    std::snprintf(text, sizeof text, "%016llx%016llx", (unsigned long long)hash.high64,
+                  (unsigned long long)hash.low64);
+    return text;
+}
+
 class FormatSafetensors : public support::TempDirectory {
   protected:
     const std::vector<float> weight{1, 2, 3, -4, 5.5f, 1e-45f}, bias{7, 8};
@@ -90,29 +109,84 @@ TEST_F(FormatSafetensors, ReadsWhatItWrites) {
     EXPECT_EQ(dki_safetensors_metadata(&file, "absent"), nullptr);
     std::vector<float> values(6);
     const int64_t shape[] = {2, 3}, other[] = {3, 2};
-    ASSERT_EQ(dki_safetensors_read_f32(&file, "layers.1.weight", shape, 2, values.data()), DK_OK);
+    ASSERT_EQ(read_f32(&file, "layers.1.weight", shape, 2, values.data()), DK_OK);
     EXPECT_EQ(values, weight);
-    EXPECT_EQ(dki_safetensors_read_f32(&file, "layers.1.weight", other, 2, values.data()),
-              DK_E_MODEL);
+    EXPECT_EQ(read_f32(&file, "layers.1.weight", other, 2, values.data()), DK_E_MODEL);
     expect_error_names("shape [2, 3], expected [3, 2]");
-    EXPECT_EQ(dki_safetensors_read_f32(&file, "layers.1.wieght", shape, 2, values.data()),
-              DK_E_MODEL);
+    EXPECT_EQ(read_f32(&file, "layers.1.wieght", shape, 2, values.data()), DK_E_MODEL);
     expect_error_names("no tensor \"layers.1.wieght\", but \"layers.1.weight\"");
     dki_safetensors_release(libc, &file);
 }
 
 TEST_F(FormatSafetensors, WritesTheBytesOfTheSpecification) {
+    const std::string zeros(32, '0');
     std::string header =
-        "{\"__metadata__\":{\"format\":\"pt\",\"deltak\":\"{\\\"a\\\":\\\"\xc3\xa9\\\\\\\"\\n\\\"}"
-        "\"},"
+        "{\"__metadata__\":{\"xxh3\":\"" + zeros + "\",\"xxh3.layers.1.weight\":\"" +
+        hash_of(weight.data(), 24) + "\",\"xxh3.layers.1.bias\":\"" + hash_of(bias.data(), 8) +
+        "\",\"format\":\"pt\",\"deltak\":\"{\\\"a\\\":\\\"\xc3\xa9\\\\\\\"\\n\\\"}\"},"
         "\"layers.1.weight\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"
         "\"layers.1.bias\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[24,32]}}";
     while (header.size() % 8) header += ' ';
+    header.replace(header.find(zeros), 32, hash_of(header.data(), header.size()));
     std::string buffer(reinterpret_cast<const char *>(weight.data()), 24);
     buffer.append(reinterpret_cast<const char *>(bias.data()), 8);
     std::string bytes = bytes_of_two();
     EXPECT_EQ(bytes, file_of(header, buffer));
     EXPECT_EQ(bytes_of_two(), bytes) << "two writes differ";
+}
+
+TEST_F(FormatSafetensors, HashesAreThoseOfXxh3) {
+    // the specification's own answer for no bytes
+    EXPECT_EQ(hash_of("", 0), "99aa06d3014798d86001c324468d497f");
+    char text[DKI_HASH_TEXT];
+    dki_hash_text("abc", 3, text);
+    EXPECT_EQ(text, hash_of("abc", 3));
+    dki_hasher *hasher = dki_hasher_open();
+    dki_hasher_add(hasher, "a", 1);
+    dki_hasher_add(hasher, "bc", 2);
+    char pieces[DKI_HASH_TEXT];
+    dki_hasher_close(hasher, pieces);
+    EXPECT_STREQ(pieces, text);
+}
+
+TEST_F(FormatSafetensors, AnyChangedBitIsFound) {
+    const std::string bytes = bytes_of_two();
+    auto whole = [](const std::string &changed) {
+        Parsed parsed(changed);
+        return parsed.status == DK_OK && dki_safetensors_verify(libc, &parsed.file, false) == DK_OK;
+    };
+    ASSERT_TRUE(whole(bytes)) << dk_error_text();
+    for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+        std::string changed = bytes;
+        changed[bit / 8] = static_cast<char>(changed[bit / 8] ^ 1 << bit % 8);
+        ASSERT_FALSE(whole(changed)) << "bit " << bit % 8 << " of byte " << bit / 8;
+    }
+    for (size_t length = 0; length < bytes.size(); ++length)
+        ASSERT_FALSE(whole(bytes.substr(0, length))) << length << " bytes";
+    ASSERT_FALSE(whole(bytes + '\0'));
+}
+
+TEST_F(FormatSafetensors, OfTheSameHeaderOnlyTheWritersTextIsTaken) {
+    const std::string bytes = bytes_of_two();
+    const size_t end = 8 + dki_load_le64(bytes.data());
+    const std::string header = bytes.substr(8, end - 8), buffer = bytes.substr(end);
+    auto refused = [&](const std::string &changed) {
+        Parsed parsed(file_of(changed, buffer));
+        ASSERT_EQ(parsed.status, DK_OK) << dk_error_text();
+        EXPECT_EQ(dki_safetensors_verify(libc, &parsed.file, false), DK_E_MODEL);
+        expect_error_names("isn't in the form that deltak writes");
+    };
+    refused(header + "        ");
+    refused("{ " + header.substr(1));
+    std::string escaped = header;
+    refused(escaped.replace(escaped.find("pt"), 2, "\\u0070t"));
+}
+
+TEST_F(FormatSafetensors, WithoutHashesAFileIsTakenUnlessTheyAreRequired) {
+    Parsed parsed(file_of("{" + entry("a", "F32", "[1]", "[0,4]") + "}", "1234"));
+    ASSERT_EQ(parsed.status, DK_OK);
+    EXPECT_EQ(dki_safetensors_verify(libc, &parsed.file, false), DK_OK);
+    EXPECT_EQ(dki_safetensors_verify(libc, &parsed.file, true), DK_E_MODEL);
 }
 
 TEST_F(FormatSafetensors, ReadsScalarsEmptyTensorsAndOtherOrders) {
@@ -123,13 +197,13 @@ TEST_F(FormatSafetensors, ReadsScalarsEmptyTensorsAndOtherOrders) {
     ASSERT_EQ(parsed.status, DK_OK) << dk_error_text();
     EXPECT_EQ(parsed.file.count, 4u);
     float value = 0;
-    EXPECT_EQ(dki_safetensors_read_f32(&parsed.file, "a", nullptr, 0, &value), DK_OK);
+    EXPECT_EQ(read_f32(&parsed.file, "a", nullptr, 0, &value), DK_OK);
     EXPECT_EQ(value, 1);
     const int64_t one[] = {1};
     // at an odd address, perhaps: the header here is not padded
-    EXPECT_EQ(dki_safetensors_read_f32(&parsed.file, "b", one, 1, &value), DK_OK);
+    EXPECT_EQ(read_f32(&parsed.file, "b", one, 1, &value), DK_OK);
     EXPECT_EQ(value, 2);
-    EXPECT_EQ(dki_safetensors_read_f32(&parsed.file, "c", one, 1, &value), DK_E_MODEL);
+    EXPECT_EQ(read_f32(&parsed.file, "c", one, 1, &value), DK_E_MODEL);
     expect_error_names("\"c\" is BF16, expected F32");
     EXPECT_EQ(Parsed(file_of("{}", "")).status, DK_OK) << dk_error_text();
 }
@@ -218,6 +292,7 @@ TEST_F(FormatSafetensors, WillNotWriteWhatItCouldNotRead) {
     };
     refused({}, {two[0], two[0]}, "two entries are named \"layers.1.weight\"");
     refused({{"a", "1"}, {"a", "2"}}, {}, "two entries are named \"a\"");
+    refused({{"xxh3.a", "1"}}, {}, "no metadata may be named \"xxh3.a\"");
     refused({{"a", "\xff"}}, {}, "UTF-8");
     refused({{"\xff", "a"}}, {}, "UTF-8");
     refused({}, {tensor("\xc0", {2}, bias)}, "UTF-8");

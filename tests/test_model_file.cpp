@@ -128,7 +128,7 @@ TEST_F(ModelFile, AFailedSaveLeavesTheOldFileWhole) {
     ASSERT_EQ(dk_trainer_step(trainer.get(), &batch, nullptr), DK_OK) << dk_error_text();
     EXPECT_TRUE(std::isinf(support::tensor(broken.get(), DK_WEIGHT, 1)[0]));
     EXPECT_EQ(dk_net_save(broken.get(), path("model").c_str()), DK_E_NONFINITE);
-    support::expect_error_names("layer 1");
+    support::expect_error_names("layers.1");
     EXPECT_EQ(support::slurp(path("model")), old);
     EXPECT_EQ(std::distance(std::filesystem::directory_iterator(directory), {}), 1);
 }

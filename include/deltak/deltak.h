@@ -488,13 +488,14 @@ DK_API dk_status dk_net_preprocessing(const dk_net *net, dk_preprocessing *prepr
 DK_API const char *dk_net_class_name(const dk_net *net, int64_t index);
 
 /** Writes a safetensors file: layers.K.weight [n_k, n_{k−1}] and layers.K.bias (K = 1 … L), the
- *  rest as JSON under `deltak` in __metadata__. Written beside `path` and renamed: the old file
- *  stays whole until the new one is. The same network gives the same bytes.
+ *  rest as JSON under `deltak` in __metadata__, with the XXH3 of the header and of each tensor.
+ *  Written beside `path`, brought to the disk and renamed: the old file stays whole until the new one
+ *  is. The same network gives the same bytes.
  *  DK_E_IO, DK_E_NONFINITE (a parameter is NaN or Inf), DK_E_MEMORY. */
 DK_API dk_status dk_net_save(const dk_net *net, const char *path);
 
-/** Reads what dk_net_save wrote. Every length, offset, shape and number in the file is checked.
- *  DK_E_IO, DK_E_MODEL (with the position and the reason), DK_E_NONFINITE, DK_E_MEMORY. */
+/** Reads what dk_net_save or dk_trainer_save wrote. Every length, offset, shape and number in the
+ *  file is checked, and the hashes, which a file that another program wrote may lack. DK_E_IO, DK_E_MODEL (with the position and the reason), DK_E_NONFINITE, DK_E_MEMORY. */
 DK_API dk_status dk_net_load(dk_net **net, dk_context *context, const char *path);
 
 /* ===== 5. Training ========================================================================= */

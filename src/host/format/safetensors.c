@@ -20,7 +20,7 @@ static int by_offset(const void *a, const void *b) {
 }
 
 static dk_status parse_json(const char *path, const unsigned char *data, size_t bytes,
-                            json_t **header, size_t *buffer_start) {
+                            json_t **header, size_t *length_of_text) {
     DKI_REQUIRE(bytes >= LENGTH_BYTES, DK_E_MODEL,
                 "%s: %zu bytes are too few for a safetensors file: it is cut short", path, bytes);
     uint64_t length = dki_load_le64(data);
@@ -41,7 +41,7 @@ static dk_status parse_json(const char *path, const unsigned char *data, size_t 
                         (unsigned long long)length);
     DKI_REQUIRE(*header, DK_E_MODEL, "%s: its header is no valid JSON at byte %d of it: %s", path,
                 error.position, error.text);
-    *buffer_start = LENGTH_BYTES + (size_t)length;
+    *length_of_text = (size_t)length;
     return DK_OK;
 }
 
@@ -83,10 +83,11 @@ static dk_status check_cover(const dki_safetensors *it, const unsigned char *buf
 
 static dk_status parse(const dk_allocator *allocator, const unsigned char *data, size_t bytes,
                        dki_safetensors *it) {
-    size_t start = 0;
     const char *name;
     json_t *entry;
-    DKI_TRY(parse_json(it->path, data, bytes, &it->header, &start));
+    DKI_TRY(parse_json(it->path, data, bytes, &it->header, &it->text_length));
+    it->text = (const char *)data + LENGTH_BYTES;
+    const size_t start = LENGTH_BYTES + it->text_length;
     DKI_REQUIRE(json_is_object(it->header), DK_E_MODEL, "%s: its header is not a JSON object",
                 it->path);
     DKI_TRY(check_metadata(it->path, it->header));
@@ -156,29 +157,34 @@ static dk_status fail_missing(const dki_safetensors *tensors, const char *name) 
     for (size_t i = 0; i < tensors->count; ++i) {
         const char *other = tensors->tensors[i].name;
         if (dki_nearest(name, strlen(name), &other, 1))
-            return dki_fail(DK_E_MODEL, "%s: it has no tensor \"%.80s\", but \"%.80s\"",
-                            tensors->path, name, other);
+            return dki_fail(DK_E_MODEL, "it has no tensor \"%.80s\", but \"%.80s\"", name, other);
     }
-    return dki_fail(DK_E_MODEL, "%s: it has no tensor \"%.80s\"", tensors->path, name);
+    return dki_fail(DK_E_MODEL, "it has no tensor \"%.80s\"", name);
 }
 
-dk_status dki_safetensors_read_f32(const dki_safetensors *tensors, const char *name,
-                                   const int64_t *shape, int dims, float *values) {
+dk_status dki_safetensors_expect_f32(const dki_safetensors *tensors, const char *name,
+                                     const int64_t *shape, int dims) {
     char found[256], expected[256];
     const dki_safetensor *tensor = dki_safetensors_find(tensors, name);
     if (!tensor) return fail_missing(tensors, name);
     DKI_REQUIRE(strcmp(tensor->dtype, "F32") == 0, DK_E_MODEL,
-                "%s: tensor \"%.80s\" is %s, expected F32: convert it with .float()", tensors->path,
-                name, tensor->dtype);
+                "tensor \"%.80s\" is %s, expected F32: convert it with .float()", name,
+                tensor->dtype);
     bool same = tensor->dims == dims;
     for (int i = 0; same && i < dims; ++i) same = tensor->shape[i] == shape[i];
-    DKI_REQUIRE(same, DK_E_MODEL, "%s: tensor \"%.80s\" has the shape %s, expected %s",
-                tensors->path, name, shape_text(tensor->shape, tensor->dims, found, sizeof found),
+    DKI_REQUIRE(same, DK_E_MODEL, "tensor \"%.80s\" has the shape %s, expected %s", name,
+                shape_text(tensor->shape, tensor->dims, found, sizeof found),
                 shape_text(shape, dims, expected, sizeof expected));
+    return DK_OK;
+}
+
+size_t dki_safetensors_copy_f32(const dki_safetensors *tensors, const char *name, float *values) {
+    const dki_safetensor *tensor = dki_safetensors_find(tensors, name);
     const unsigned char *from = tensor->data;
-    for (size_t i = 0; i < tensor->bytes / 4; ++i) {
+    const size_t count = tensor->bytes / sizeof *values;
+    for (size_t i = 0; i < count; ++i) {
         uint32_t bits = dki_load_le32(from + 4 * i);
         memcpy(&values[i], &bits, sizeof bits);
     }
-    return DK_OK;
+    return count;
 }

@@ -3,7 +3,10 @@
  *
  * The reader accepts what that specification allows (elements of less than a byte aside): every
  * tensor's range lies in the buffer, is as long as shape and dtype say, overlaps no other, and
- * leaves no hole. */
+ * leaves no hole.
+ *
+ * The writer adds hashes to __metadata__: `xxh3.NAME` of each tensor's bytes, and `xxh3` of the header
+ * with zeros in its own place. Whoever has checked both knows that no byte of the file has changed. */
 #ifndef DKI_SAFETENSORS_H
 #define DKI_SAFETENSORS_H
 
@@ -27,6 +30,8 @@ struct json_t;
 typedef struct dki_safetensors {
     char *path;
     dki_file file;
+    const char *text; /* of the header */
+    size_t text_length;
     struct json_t *header;
     size_t count;
     dki_safetensor *tensors; /* [count], in the order of their bytes */
@@ -45,16 +50,27 @@ dk_status dki_safetensors_parse(const dk_allocator *allocator, const char *name,
 /** Releases and zeroes. */
 void dki_safetensors_release(const dk_allocator *allocator, dki_safetensors *tensors);
 
+/* The texts of the failures below don't name the file: their callers do. */
+
+/** Compares the file with its hashes. A file that has any must have them all, and its header in the
+ *  writer's own form; one without is let through unless they are `required`. Reads every byte.
+ *  DK_E_MODEL names what differs; DK_E_MEMORY. */
+dk_status dki_safetensors_verify(const dk_allocator *allocator, const dki_safetensors *tensors,
+                                 bool required);
+
 /** The text under a key of __metadata__, or NULL. */
 const char *dki_safetensors_metadata(const dki_safetensors *tensors, const char *key);
 
 /** The tensor of that name, or NULL. */
 const dki_safetensor *dki_safetensors_find(const dki_safetensors *tensors, const char *name);
 
-/** Copies a tensor of dtype F32 and exactly this shape to values. DK_E_MODEL: there is none (the
- *  nearest name is suggested), or its dtype or shape is another; the text names both. */
-dk_status dki_safetensors_read_f32(const dki_safetensors *tensors, const char *name,
-                                   const int64_t *shape, int dims, float *values);
+/** Whether there is a tensor of that name, of dtype F32 and exactly this shape. DK_E_MODEL: there is
+ *  none (the nearest name is suggested), or its dtype or shape is another; the text names both. */
+dk_status dki_safetensors_expect_f32(const dki_safetensors *tensors, const char *name,
+                                     const int64_t *shape, int dims);
+
+/** Copies such a tensor to values; returns the number of its elements. */
+size_t dki_safetensors_copy_f32(const dki_safetensors *tensors, const char *name, float *values);
 
 /** An entry of __metadata__. */
 typedef struct dki_metadata {
@@ -62,10 +78,10 @@ typedef struct dki_metadata {
     const char *value;
 } dki_metadata;
 
-/** Writes metadata (none: NULL, 0) and tensors in the order given, through dki_writer: the same
- *  arguments give the same bytes. Tensor data is little-endian, `bytes` long as shape and dtype
- *  say. DK_E_ARGUMENT (a name twice or reserved, a text that isn't UTF-8, an unknown dtype or
- *  wrong length), DK_E_IO, DK_E_MEMORY. */
+/** Writes metadata (none: NULL, 0) and tensors in the order given, with their hashes, through
+ *  dki_writer: the same arguments give the same bytes. Tensor data is little-endian, `bytes` long as
+ *  shape and dtype say. DK_E_ARGUMENT (a name twice or reserved, a text that isn't UTF-8, an unknown
+ *  dtype or wrong length), DK_E_IO, DK_E_MEMORY. */
 dk_status dki_safetensors_write(const dk_allocator *allocator, const char *path,
                                 const dki_metadata *metadata, size_t metadata_count,
                                 const dki_safetensor *tensors, size_t count);

@@ -1,12 +1,14 @@
-/* What a tensor's entry in a safetensors header says, checked against the buffer. */
+/* The JSON header of a safetensors file: what a tensor's entry says, the text it is, and its hashes. */
 #ifndef DKI_SAFETENSORS_HEADER_H
 #define DKI_SAFETENSORS_HEADER_H
 
+#include "format/hash.h"
 #include "format/safetensors.h"
 
 #include <jansson.h>
 
 #define DKI_METADATA_KEY "__metadata__"
+#define DKI_HASH_KEY     "xxh3"
 
 /** Bytes of an element by its dtype, 0 for an unknown name. */
 size_t dki_safetensors_element(const char *dtype);
@@ -18,5 +20,20 @@ bool dki_safetensors_bytes(const int64_t *shape, int dims, size_t element, size_
  *  buffer[0 … length−1]. `path` stands in error texts. DK_E_MODEL. */
 dk_status dki_safetensors_entry(const char *path, const char *name, const json_t *entry,
                                 const unsigned char *buffer, size_t length, dki_safetensor *tensor);
+
+/** The header as the writer puts it: compact, in the order of its keys, with blanks up to a multiple of
+ *  8 bytes, so that the tensors are aligned. The caller releases *text. DK_E_ARGUMENT (too long),
+ *  DK_E_MEMORY. */
+dk_status dki_safetensors_dump(const dk_allocator *allocator, const char *path,
+                               const json_t *header, char **text, size_t *length);
+
+/** "xxh3.NAME", the key of a tensor's hash; the caller releases it. DK_E_MEMORY. */
+dk_status dki_safetensors_hash_key(const dk_allocator *allocator, const char *name, char **key);
+
+/** Hash of the header that stands under `metadata` in it, with zeros for the hash itself. Leaves these
+ *  zeros there. DK_E_MEMORY. */
+dk_status dki_safetensors_hash_header(const dk_allocator *allocator, const char *path,
+                                      const json_t *header, json_t *metadata,
+                                      char hash[DKI_HASH_TEXT]);
 
 #endif

@@ -3,9 +3,6 @@
 #include "format/safetensors_header.h"
 #include "format/utf8.h"
 
-/* The header's length is a multiple of this, so that the tensors are aligned. */
-enum { ALIGNMENT = 8 };
-
 /* Adds key: value, which it takes over; a NULL value stands for memory that ran out. */
 static dk_status add(const char *path, json_t *object, const char *key, json_t *value) {
     if (json_object_get(object, key)) {
@@ -23,21 +20,34 @@ static dk_status check_text(const char *path, const char *key, const char *text)
     return DK_OK;
 }
 
-static dk_status add_metadata(const char *path, json_t *header, const dki_metadata *metadata,
+/* Refuses the names of hashes, which are the writer's own. */
+static dk_status add_metadata(const char *path, json_t *object, const dki_metadata *metadata,
                               size_t count) {
-    if (count == 0) return DK_OK;
-    json_t *object = json_object();
-    dk_status status = DK_OK;
     for (size_t i = 0; i < count; ++i) {
         const char *key = metadata[i].key, *value = metadata[i].value;
-        DKI_TRY_OUT(check_text(path, key, key));
-        DKI_TRY_OUT(check_text(path, key, value));
-        DKI_TRY_OUT(add(path, object, key, json_string(value)));
+        DKI_TRY(check_text(path, key, key));
+        DKI_TRY(check_text(path, key, value));
+        DKI_REQUIRE(strncmp(key, DKI_HASH_KEY, sizeof DKI_HASH_KEY - 1) != 0, DK_E_ARGUMENT,
+                    "%s: no metadata may be named \"%.80s\": that is for hashes", path, key);
+        DKI_TRY(add(path, object, key, json_string(value)));
     }
-    return add(path, header, DKI_METADATA_KEY, object);
-out:
-    json_decref(object);
-    return status;
+    return DK_OK;
+}
+
+/* The header's own comes later; it stands first. */
+static dk_status add_hashes(const dk_allocator *allocator, const char *path, json_t *object,
+                            const dki_safetensor *tensors, size_t count) {
+    DKI_TRY(add(path, object, DKI_HASH_KEY, json_string("")));
+    for (size_t i = 0; i < count; ++i) {
+        char hash[DKI_HASH_TEXT], *key = NULL;
+        DKI_TRY(check_text(path, tensors[i].name, tensors[i].name));
+        DKI_TRY(dki_safetensors_hash_key(allocator, tensors[i].name, &key));
+        dki_hash_text(tensors[i].data, tensors[i].bytes, hash);
+        dk_status status = add(path, object, key, json_string(hash));
+        dki_release(allocator, key);
+        DKI_TRY(status);
+    }
+    return DK_OK;
 }
 
 static dk_status add_tensor(const char *path, json_t *header, const dki_safetensor *tensor,
@@ -63,27 +73,35 @@ static dk_status add_tensor(const char *path, json_t *header, const dki_safetens
     return add(path, header, tensor->name, entry);
 }
 
-/* The header's JSON, padded with blanks to *length bytes; the caller releases it. */
-static dk_status dump(const dk_allocator *allocator, const char *path, const json_t *header,
-                      char **text, size_t *length) {
-    const size_t flags = JSON_COMPACT | JSON_PRESERVE_ORDER;
-    size_t bytes = json_dumpb(header, NULL, 0, flags);
-    DKI_REQUIRE(bytes > 0, DK_E_MEMORY, "%s: out of memory: its header", path);
-    DKI_REQUIRE(dki_round_up(bytes, ALIGNMENT, length) && *length <= DKI_SAFETENSORS_HEADER,
-                DK_E_ARGUMENT, "%s: its header would have %zu bytes, at most %d are allowed", path,
-                bytes, (int)DKI_SAFETENSORS_HEADER);
-    DKI_TRY(dki_new(allocator, text, *length, "the header of a model file"));
-    memset(*text, ' ', *length);
-    json_dumpb(header, *text, *length, flags);
-    return DK_OK;
+/* What dki_safetensors_write is asked for. */
+typedef struct {
+    const dk_allocator *allocator;
+    const char *path;
+    const dki_metadata *metadata;
+    size_t metadata_count;
+    const dki_safetensor *tensors;
+    size_t count;
+} request;
+
+static dk_status fill_header(const request *it, json_t *header) {
+    size_t offset = 0;
+    json_t *metadata = json_object();
+    DKI_TRY(add(it->path, header, DKI_METADATA_KEY, metadata));
+    for (size_t i = 0; i < it->count; ++i)
+        DKI_TRY(add_tensor(it->path, header, &it->tensors[i], &offset));
+    DKI_TRY(add_hashes(it->allocator, it->path, metadata, it->tensors, it->count));
+    return add_metadata(it->path, metadata, it->metadata, it->metadata_count);
 }
 
-static dk_status fill_header(const char *path, json_t *header, const dki_metadata *metadata,
-                             size_t metadata_count, const dki_safetensor *tensors, size_t count) {
-    size_t offset = 0;
-    DKI_TRY(add_metadata(path, header, metadata, metadata_count));
-    for (size_t i = 0; i < count; ++i) DKI_TRY(add_tensor(path, header, &tensors[i], &offset));
-    return DK_OK;
+/* The header's text with its hash in it; the caller releases it. */
+static dk_status make_header(const request *it, json_t *header, char **text, size_t *length) {
+    char hash[DKI_HASH_TEXT];
+    DKI_TRY(fill_header(it, header));
+    json_t *metadata = json_object_get(header, DKI_METADATA_KEY);
+    DKI_TRY(dki_safetensors_hash_header(it->allocator, it->path, header, metadata, hash));
+    if (json_object_set_new(metadata, DKI_HASH_KEY, json_string(hash)) != 0)
+        return dki_fail(DK_E_MEMORY, "%s: out of memory: its header", it->path);
+    return dki_safetensors_dump(it->allocator, it->path, header, text, length);
 }
 
 static dk_status put_all(dki_writer *writer, const char *header, size_t length,
@@ -100,13 +118,13 @@ static dk_status put_all(dki_writer *writer, const char *header, size_t length,
 dk_status dki_safetensors_write(const dk_allocator *allocator, const char *path,
                                 const dki_metadata *metadata, size_t metadata_count,
                                 const dki_safetensor *tensors, size_t count) {
+    const request it = {allocator, path, metadata, metadata_count, tensors, count};
     json_t *header = json_object();
     char *text = NULL;
     size_t length = 0;
     dki_writer writer = {0};
     dk_status status = DK_OK;
-    DKI_TRY_OUT(fill_header(path, header, metadata, metadata_count, tensors, count));
-    DKI_TRY_OUT(dump(allocator, path, header, &text, &length));
+    DKI_TRY_OUT(make_header(&it, header, &text, &length));
     DKI_TRY_OUT(dki_writer_open(allocator, path, &writer));
     DKI_TRY_OUT(put_all(&writer, text, length, tensors, count));
     status = dki_writer_commit(&writer);

@@ -4,6 +4,10 @@
 
 #include "model/net.h"
 
+/** In __metadata__: the network, and in a checkpoint the training. */
+#define DKI_MODEL_KEY    "deltak"
+#define DKI_TRAINING_KEY "deltak.training"
+
 /** The network as JSON text; the caller releases it with the network's allocator. DK_E_MEMORY. */
 dk_status dki_net_to_json(const dk_net *net, char **text);
 
