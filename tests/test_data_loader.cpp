@@ -92,6 +92,11 @@ Epoch read_epoch(dki_loader *loader, bool staged) {
     return epoch;
 }
 
+dk_status begin(dki_loader *loader, bool shuffle, uint64_t seed, uint64_t epoch, int64_t row = 0) {
+    const dki_epoch_start start{shuffle, seed, epoch, row};
+    return dki_loader_begin(loader, &start);
+}
+
 constexpr Stored all_stored[] = {Stored::in_memory, Stored::mapped, Stored::fortran};
 
 // Fails if a row is lost or doubled, if a batch but the last isn't full, or if the order isn't the
@@ -108,7 +113,7 @@ TEST_F(Loader, ShowsEveryRowOnceInTheSameOrderHoweverStored) {
                 dk_dataset *set = make(rows, stored, batch_rows == 100);
                 dki_loader *loader = nullptr;
                 ASSERT_EQ(dki_loader_create(&loader, set, batch_rows, DKI_LOAD_IN_PLACE), DK_OK);
-                ASSERT_EQ(dki_loader_begin(loader, true, 11, 3), DK_OK);
+                ASSERT_EQ(begin(loader, true, 11, 3), DK_OK);
                 const Epoch epoch = read_epoch(loader, stored != Stored::in_memory);
                 EXPECT_EQ(epoch.rows, expected);
                 ASSERT_EQ(static_cast<int64_t>(epoch.batches.size()),
@@ -123,6 +128,28 @@ TEST_F(Loader, ShowsEveryRowOnceInTheSameOrderHoweverStored) {
     }
 }
 
+// An epoch that is gone on with: the rest of the same order, in the same batches.
+TEST_F(Loader, BeginsAtAnyRowOfTheOrder) {
+    for (Stored stored : all_stored) {
+        dk_dataset *set = make(10000, stored);
+        dki_loader *loader = nullptr;
+        ASSERT_EQ(dki_loader_create(&loader, set, 64, DKI_LOAD_IN_PLACE), DK_OK);
+        ASSERT_EQ(begin(loader, true, 11, 3), DK_OK);
+        const Epoch whole = read_epoch(loader, stored != Stored::in_memory);
+        for (int64_t batches : {0, 1, 2, 63, 64, 65, 155, 156, 157}) {
+            const int64_t row = std::min<int64_t>(64 * batches, 10000);
+            ASSERT_EQ(begin(loader, true, 11, 3, row), DK_OK);
+            const Epoch rest = read_epoch(loader, stored != Stored::in_memory);
+            EXPECT_EQ(rest.rows, std::vector<int64_t>(whole.rows.begin() + row, whole.rows.end()));
+            const size_t done = std::min<size_t>(batches, whole.batches.size());
+            EXPECT_EQ(rest.batches,
+                      std::vector<int64_t>(whole.batches.begin() + done, whole.batches.end()));
+        }
+        dki_loader_destroy(loader);
+        dk_dataset_destroy(set);
+    }
+}
+
 TEST_F(Loader, EpochsDifferAndRepeat) {
     dk_dataset *set = make(5000, Stored::mapped);
     dki_loader *loader = nullptr;
@@ -130,13 +157,13 @@ TEST_F(Loader, EpochsDifferAndRepeat) {
     dki_loaded batch;
     EXPECT_EQ(dki_loader_next(loader, &batch), DK_E_STATE);
     std::vector<int64_t> first, second, again, in_order;
-    ASSERT_EQ(dki_loader_begin(loader, true, 1, 0), DK_OK);
+    ASSERT_EQ(begin(loader, true, 1, 0), DK_OK);
     first = read_epoch(loader, true).rows;
-    ASSERT_EQ(dki_loader_begin(loader, true, 1, 1), DK_OK);
+    ASSERT_EQ(begin(loader, true, 1, 1), DK_OK);
     second = read_epoch(loader, true).rows;
-    ASSERT_EQ(dki_loader_begin(loader, true, 1, 0), DK_OK);
+    ASSERT_EQ(begin(loader, true, 1, 0), DK_OK);
     again = read_epoch(loader, true).rows;
-    ASSERT_EQ(dki_loader_begin(loader, false, 1, 0), DK_OK);
+    ASSERT_EQ(begin(loader, false, 1, 0), DK_OK);
     in_order = read_epoch(loader, true).rows;
     EXPECT_NE(first, second);
     EXPECT_EQ(first, again);
@@ -158,7 +185,7 @@ TEST_F(Loader, ReadsAPart) {
         dki_loader *loader = nullptr;
         ASSERT_EQ(dki_loader_create(&loader, part, 32, DKI_LOAD_IN_PLACE), DK_OK);
         dk_dataset_destroy(set);
-        ASSERT_EQ(dki_loader_begin(loader, true, 2, 0), DK_OK);
+        ASSERT_EQ(begin(loader, true, 2, 0), DK_OK);
         std::vector<int64_t> rows = read_epoch(loader, stored != Stored::in_memory).rows, expected;
         for (int64_t i = 0; i < 300; ++i)
             expected.push_back(part->subset[dki_shuffle(2, 0, 300, i)]);
@@ -177,7 +204,7 @@ TEST_F(Loader, StopsMidEpoch) {
             dki_loader *loader = nullptr;
             ASSERT_EQ(dki_loader_create(&loader, set, 100, DKI_LOAD_IN_PLACE), DK_OK);
             for (uint64_t epoch = 0; epoch < 3; ++epoch) {
-                ASSERT_EQ(dki_loader_begin(loader, true, 1, epoch), DK_OK);
+                ASSERT_EQ(begin(loader, true, 1, epoch), DK_OK);
                 dki_loaded batch;
                 for (int k = 0; k < taken; ++k) {
                     ASSERT_EQ(dki_loader_next(loader, &batch), DK_OK);
@@ -198,7 +225,7 @@ TEST_F(Loader, ReportsWhatIsNotFiniteWithItsRow) {
     x[2 * 654321 + 1] = std::nanf("");
     dki_loader *loader = nullptr;
     ASSERT_EQ(dki_loader_create(&loader, set, 1000, DKI_LOAD_IN_PLACE), DK_OK);
-    ASSERT_EQ(dki_loader_begin(loader, false, 0, 0), DK_OK);
+    ASSERT_EQ(begin(loader, false, 0, 0), DK_OK);
     dki_loaded batch;
     int64_t seen = 0;
     dk_status status;
@@ -211,7 +238,7 @@ TEST_F(Loader, ReportsWhatIsNotFiniteWithItsRow) {
         << dk_error_text();
     EXPECT_EQ(dki_loader_next(loader, &batch), DK_E_NONFINITE);
     x[2 * 654321 + 1] = -654321;
-    ASSERT_EQ(dki_loader_begin(loader, false, 0, 0), DK_OK);
+    ASSERT_EQ(begin(loader, false, 0, 0), DK_OK);
     EXPECT_EQ(read_epoch(loader, true).rows.size(), static_cast<size_t>(rows));
     dki_loader_destroy(loader);
     dk_dataset_destroy(set);

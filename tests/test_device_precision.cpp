@@ -173,7 +173,8 @@ TEST(DevicePrecision, SeveralStepsALaunchAreSingleSteps) {
     dki_feed *feed = nullptr;
     ASSERT_EQ(DK_OK, dki_feed_create(&feed, context.get(), set.get(), 8, nullptr));
     for (uint64_t epoch : {1, 2}) {
-        ASSERT_EQ(DK_OK, dki_feed_begin(feed, true, options.seed, epoch));
+        const dki_epoch_start start{true, options.seed, epoch, 0};
+        ASSERT_EQ(DK_OK, dki_feed_begin(feed, &start));
         dki_fed batch;
         while (dki_feed_next(feed, &batch) == DK_OK && batch.rows > 0)
             ASSERT_EQ(DK_OK, dki_train_fed(alone.get(), &batch)) << dk_error_text();

@@ -51,7 +51,6 @@ struct dki_bench {
     int64_t rows, batches; /* of a batch; of the data set */
     dk_dataset *data;
     dki_feed *feed;
-    uint64_t epochs;
     float *x, *targets; /* the data set's, which borrows x */
     int32_t *labels;
     dki_bare_product *products; /* of one step: forward, data, parameters of every layer */

@@ -54,5 +54,5 @@ dk_status dki_bench_data(dki_bench *bench) {
     arrays.target_count = bench->targets ? outputs : 0;
     DKI_TRY(dk_dataset_from_arrays(&bench->data, bench->net->context, &arrays));
     DKI_TRY(dki_feed_create(&bench->feed, bench->net->context, bench->data, bench->rows, NULL));
-    return dki_feed_begin(bench->feed, false, 0, 0);
+    return dki_feed_begin(bench->feed, NULL);
 }

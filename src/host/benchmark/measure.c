@@ -17,7 +17,7 @@ static dk_status train_launch(dki_bench *bench, int64_t *steps) {
     dki_trained trained;
     DKI_TRY(dki_train_next(bench->trainer, bench->feed, &trained));
     if (trained.steps == 0) {
-        DKI_TRY(dki_feed_begin(bench->feed, false, 0, ++bench->epochs));
+        DKI_TRY(dki_feed_begin(bench->feed, NULL));
         DKI_TRY(dki_train_next(bench->trainer, bench->feed, &trained));
     }
     *steps += trained.steps;
@@ -46,7 +46,7 @@ dk_status dki_bench_trace(dki_bench *bench) {
     dki_fed batch;
     DKI_TRY(dki_feed_next(bench->feed, &batch));
     if (batch.rows == 0) {
-        DKI_TRY(dki_feed_begin(bench->feed, false, 0, ++bench->epochs));
+        DKI_TRY(dki_feed_begin(bench->feed, NULL));
         DKI_TRY(dki_feed_next(bench->feed, &batch));
     }
     dki_trace_begin(&bench->trace, backend, bench->allocator, bench->trace.timed);

@@ -90,7 +90,7 @@ static dk_status send_rows(dki_feed *feed, const dki_chunk *chunk, int64_t first
 static dk_status make_resident(dki_feed *feed) {
     dki_loader *loader = NULL;
     dk_status status = dki_loader_create(&loader, feed->dataset, 1, DKI_LOAD_COPIES);
-    if (!status) status = dki_loader_begin(loader, false, 0, 0);
+    if (!status) status = dki_loader_begin(loader, NULL);
     int64_t first = 0;
     while (!status) {
         const dki_chunk *chunk = NULL;
@@ -169,10 +169,10 @@ void dki_feed_destroy(dki_feed *feed) {
     dk_context_destroy(context);
 }
 
-dk_status dki_feed_begin(dki_feed *feed, bool shuffle, uint64_t seed, uint64_t epoch) {
+dk_status dki_feed_begin(dki_feed *feed, const dki_epoch_start *start) {
     feed->slots[feed->now].rows = 0;
     feed->position = 0;
-    return dki_loader_begin(feed->loader, shuffle, seed, epoch);
+    return dki_loader_begin(feed->loader, start);
 }
 
 /* The weight of one row of a chunk, by the labels and weights on the host. */

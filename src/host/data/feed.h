@@ -27,7 +27,7 @@ dk_status dki_feed_create(dki_feed **feed, dk_context *context, const dk_dataset
 void dki_feed_destroy(dki_feed *feed);
 
 /** As dki_loader_begin. */
-dk_status dki_feed_begin(dki_feed *feed, bool shuffle, uint64_t seed, uint64_t epoch);
+dk_status dki_feed_begin(dki_feed *feed, const dki_epoch_start *start);
 
 /** The next batch. It may be read by what is queued on the main lane before the next call. */
 dk_status dki_feed_next(dki_feed *feed, dki_fed *batch);

@@ -29,8 +29,7 @@ struct dki_loader {
     bool copies; /* chunks hold copies of the rows */
     dki_chunk chunks[CHUNKS];
 
-    bool shuffle;
-    uint64_t seed, epoch;
+    dki_epoch_start start;
     bool running; /* a thread is there to be joined */
     pthread_t thread;
 
@@ -68,7 +67,7 @@ static bool advise_epoch(const dki_loader *loader) {
     const dki_storage *storage = loader->dataset->storage;
     int64_t elements = (storage->rows - 1) * storage->row_stride +
                        (storage->features_count - 1) * storage->col_stride + 1;
-    if (!loader->shuffle) {
+    if (!loader->start.shuffle) {
         advise(storage, 0, elements, POSIX_MADV_SEQUENTIAL);
         return false;
     }
@@ -134,15 +133,17 @@ static void *fill_chunks(void *argument) {
     const dk_dataset *set = loader->dataset;
     bool large = loader->copies && set->storage->mapped && advise_epoch(loader);
     dk_status status = DK_OK;
-    for (int64_t first = 0; first < set->rows && status == DK_OK; first += loader->chunk_rows) {
+    const dki_epoch_start *start = &loader->start;
+    for (int64_t first = start->row; first < set->rows && status == DK_OK;
+         first += loader->chunk_rows) {
         dki_chunk *to = free_chunk(loader);
         if (!to) break;
         int64_t left = set->rows - first;
         to->rows = left < loader->chunk_rows ? left : loader->chunk_rows;
         for (int64_t i = 0; i < to->rows && !stopping(loader); ++i) {
             uint64_t at = (uint64_t)(first + i);
-            if (loader->shuffle)
-                at = dki_shuffle(loader->seed, loader->epoch, (uint64_t)set->rows, at);
+            if (start->shuffle)
+                at = dki_shuffle(start->seed, start->epoch, (uint64_t)set->rows, at);
             to->order[i] =
                 loader->loading == DKI_LOAD_ORDER ? (int64_t)at : dki_dataset_row(set, (int64_t)at);
         }
@@ -248,11 +249,9 @@ void dki_loader_destroy(dki_loader *loader) {
     dk_dataset_destroy(dataset);
 }
 
-dk_status dki_loader_begin(dki_loader *loader, bool shuffle, uint64_t seed, uint64_t epoch) {
+dk_status dki_loader_begin(dki_loader *loader, const dki_epoch_start *start) {
     stop_thread(loader);
-    loader->shuffle = shuffle;
-    loader->seed = seed;
-    loader->epoch = epoch;
+    loader->start = start ? *start : (dki_epoch_start){.shuffle = false};
     loader->filled = loader->taken = 0;
     loader->finished = loader->stop = loader->holding = false;
     loader->status = DK_OK;

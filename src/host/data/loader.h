@@ -45,9 +45,16 @@ dk_status dki_loader_create(dki_loader **loader, const dk_dataset *dataset, int6
                             dki_loading loading);
 void dki_loader_destroy(dki_loader *loader);
 
-/** Begins an epoch: shuffled by (seed, epoch), or in order. An epoch under way is dropped.
+/** An epoch's order, and where in it to begin. */
+typedef struct dki_epoch_start {
+    bool shuffle; /* by (seed, epoch); otherwise in order */
+    uint64_t seed, epoch;
+    int64_t row; /* the first one's place in the order; the rows before it are left out */
+} dki_epoch_start;
+
+/** Begins an epoch; NULL: in order, from the first row. One under way is dropped.
  *  DK_E_MEMORY (no thread). */
-dk_status dki_loader_begin(dki_loader *loader, bool shuffle, uint64_t seed, uint64_t epoch);
+dk_status dki_loader_begin(dki_loader *loader, const dki_epoch_start *start);
 
 /** The next batch; waits for the thread where it must. DK_E_NONFINITE (a mapped row; names it). */
 dk_status dki_loader_next(dki_loader *loader, dki_loaded *batch);

@@ -46,17 +46,19 @@ dk_status dki_safetensors_hash_header(const dk_allocator *allocator, const char 
 static bool has_hashes(const json_t *metadata) {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)metadata, key, value)
-        if (strncmp(key, DKI_HASH_KEY, sizeof DKI_HASH_KEY - 1) == 0) return true;
+    json_object_foreach((json_t *)metadata, key,
+                        value) if (strncmp(key, DKI_HASH_KEY, sizeof DKI_HASH_KEY - 1) ==
+                                   0) return true;
     return false;
 }
 
-static dk_status compare(const char *what, const char *name,
-                         const char *promised, const char *found) {
-    DKI_REQUIRE(promised, DK_E_MODEL, "the hash of %s%s is missing: the file is damaged", what, name);
-    DKI_REQUIRE(strcmp(promised, found) == 0, DK_E_MODEL,
-                "%s%s isn't what was saved: the file is damaged, or another program changed it", what,
+static dk_status compare(const char *what, const char *name, const char *promised,
+                         const char *found) {
+    DKI_REQUIRE(promised, DK_E_MODEL, "the hash of %s%s is missing: the file is damaged", what,
                 name);
+    DKI_REQUIRE(strcmp(promised, found) == 0, DK_E_MODEL,
+                "%s%s isn't what was saved: the file is damaged, or another program changed it",
+                what, name);
     return DK_OK;
 }
 
@@ -92,8 +94,7 @@ static dk_status check_tensor(const dk_allocator *allocator, const dki_safetenso
     char found[DKI_HASH_TEXT], *key = NULL;
     DKI_TRY(dki_safetensors_hash_key(allocator, tensor->name, &key));
     dki_hash_text(tensor->data, tensor->bytes, found);
-    dk_status status =
-        compare("tensor ", tensor->name, dki_safetensors_metadata(it, key), found);
+    dk_status status = compare("tensor ", tensor->name, dki_safetensors_metadata(it, key), found);
     dki_release(allocator, key);
     return status;
 }

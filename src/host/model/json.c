@@ -1,8 +1,7 @@
+#include "format/json.h"
 #include "model/file.h"
 
-#include <errno.h>
 #include <float.h>
-#include <jansson.h>
 #include <math.h>
 #include <string.h>
 
@@ -67,21 +66,13 @@ static json_t *class_array(const dk_net *net) {
 }
 
 dk_status dki_net_to_json(const dk_net *net, char **text) {
-    *text = NULL;
-    /* The seed is a text: JSON's integers end at 2⁶³ − 1. */
-    char seed[24];
-    snprintf(seed, sizeof seed, "%llu", (unsigned long long)net->desc.seed);
-    json_t *root = json_pack(
-        "{s:i, s:I, s:s, s:o, s:o, s:s, s:o, s:o, s:o}", "format", FORMAT, "inputs",
-        (json_int_t)net->desc.inputs, "seed", seed, "loss", loss_object(net), "layers",
-        layer_array(&net->desc), "task", dk_task_name(net->task), "classes", class_array(net),
-        "features", scaling_object(&net->features), "targets", scaling_object(&net->targets));
-    char *dumped = root ? json_dumps(root, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
-    json_decref(root);
-    DKI_REQUIRE(dumped, DK_E_MEMORY, "out of memory: the model's description");
-    dk_status status = dki_copy_text(&net->context->allocator, dumped, text);
-    free(dumped);
-    return status;
+    json_t *root =
+        json_pack("{s:i, s:I, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "format", FORMAT, "inputs",
+                  (json_int_t)net->desc.inputs, "seed", dki_json_from_unsigned(net->desc.seed),
+                  "loss", loss_object(net), "layers", layer_array(&net->desc), "task",
+                  dk_task_name(net->task), "classes", class_array(net), "features",
+                  scaling_object(&net->features), "targets", scaling_object(&net->targets));
+    return dki_json_dump(&net->context->allocator, root, "the model's description", text);
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */
@@ -93,27 +84,6 @@ struct dki_model_json {
     float *class_weights;
     int64_t inputs, outputs;
 };
-
-/* Only the kinds of number that a description has are let through; anything else is malformed. */
-static dk_status get_number(const json_t *object, const char *key, double *value) {
-    const json_t *number = json_object_get(object, key);
-    DKI_REQUIRE(json_is_number(number), DK_E_MODEL, "\"%s\" isn't a number", key);
-    *value = json_number_value(number);
-    return DK_OK;
-}
-
-static dk_status get_integer(const json_t *object, const char *key, int64_t *value) {
-    const json_t *number = json_object_get(object, key);
-    DKI_REQUIRE(json_is_integer(number), DK_E_MODEL, "\"%s\" isn't a whole number", key);
-    *value = json_integer_value(number);
-    return DK_OK;
-}
-
-static dk_status get_text(const json_t *object, const char *key, const char **value) {
-    *value = json_string_value(json_object_get(object, key));
-    DKI_REQUIRE(*value, DK_E_MODEL, "\"%s\" isn't a text", key);
-    return DK_OK;
-}
 
 /* `count` numbers within fp32's range, allocated; a null gives NULL. */
 static dk_status get_doubles(const dk_allocator *allocator, const json_t *object, const char *key,
@@ -153,7 +123,7 @@ static dk_status get_floats(const dk_allocator *allocator, const json_t *object,
 #define GET_NAME(object, key, kind, value)                                                         \
     do {                                                                                           \
         const char *name_ = NULL;                                                                  \
-        DKI_TRY(get_text((object), (key), &name_));                                                \
+        DKI_TRY(dki_json_text((object), (key), &name_));                                           \
         if (dk_##kind##_parse(name_, (value))) return dki_fail_in(DK_E_MODEL, "\"%s\"", (key));    \
     } while (0)
 
@@ -162,20 +132,18 @@ static dk_status parse_layer(const json_t *object, dk_layer *layer) {
     const char *activation = NULL;
     float unused = 0.0f;
     *layer = (dk_layer)DK_LAYER_INIT;
-    DKI_TRY(get_integer(object, "width", &layer->width));
-    DKI_TRY(get_text(object, "activation", &activation));
+    DKI_TRY(dki_json_integer(object, "width", &layer->width));
+    DKI_TRY(dki_json_text(object, "activation", &activation));
     if (dk_activation_parse(activation, &layer->activation, &unused))
         return dki_fail_in(DK_E_MODEL, "\"activation\"");
-    DKI_TRY(get_number(object, "alpha", &alpha));
-    DKI_TRY(get_number(object, "dropout", &dropout));
-    DKI_TRY(get_number(object, "init_value", &init_value));
+    DKI_TRY(dki_json_number(object, "alpha", &alpha));
+    DKI_TRY(dki_json_number(object, "dropout", &dropout));
+    DKI_TRY(dki_json_number(object, "init_value", &init_value));
     GET_NAME(object, "init", init, &layer->init);
-    const json_t *frozen = json_object_get(object, "frozen");
-    DKI_REQUIRE(json_is_boolean(frozen), DK_E_MODEL, "\"frozen\" isn't true or false");
+    DKI_TRY(dki_json_boolean(object, "frozen", &layer->frozen));
     layer->alpha = (float)alpha;
     layer->dropout = (float)dropout;
     layer->init_value = (float)init_value;
-    layer->frozen = json_is_true(frozen);
     return DK_OK;
 }
 
@@ -199,8 +167,8 @@ static dk_status parse_loss(dki_model_json *json, dk_net_desc *desc) {
     const json_t *object = json_object_get(json->root, "loss");
     double delta = 0.0, smoothing = 0.0;
     GET_NAME(object, "kind", loss, &desc->loss);
-    DKI_TRY(get_number(object, "huber_delta", &delta));
-    DKI_TRY(get_number(object, "label_smoothing", &smoothing));
+    DKI_TRY(dki_json_number(object, "huber_delta", &delta));
+    DKI_TRY(dki_json_number(object, "label_smoothing", &smoothing));
     desc->huber_delta = (float)delta;
     desc->label_smoothing = (float)smoothing;
     DKI_REQUIRE(json->outputs >= 1 && json->outputs <= INT32_MAX, DK_E_MODEL,
@@ -213,19 +181,13 @@ static dk_status parse_loss(dki_model_json *json, dk_net_desc *desc) {
 
 static dk_status parse_root(dki_model_json *json, dk_net_desc *desc) {
     int64_t format = 0;
-    const char *seed = NULL;
-    char *end = NULL;
     *desc = (dk_net_desc)DK_NET_DESC_INIT;
-    DKI_TRY(get_integer(json->root, "format", &format));
+    DKI_TRY(dki_json_integer(json->root, "format", &format));
     DKI_REQUIRE(format == FORMAT, DK_E_MODEL, "format %lld: this version of deltak reads format %d",
                 (long long)format, FORMAT);
-    DKI_TRY(get_integer(json->root, "inputs", &desc->inputs));
+    DKI_TRY(dki_json_integer(json->root, "inputs", &desc->inputs));
     json->inputs = desc->inputs;
-    DKI_TRY(get_text(json->root, "seed", &seed));
-    errno = 0; /* strtoull tells of an overflow by errno alone */
-    desc->seed = strtoull(seed, &end, 10);
-    DKI_REQUIRE(*seed >= '0' && *seed <= '9' && *end == '\0' && errno == 0, DK_E_MODEL,
-                "seed \"%s\" isn't a number below 2^64", seed);
+    DKI_TRY(dki_json_unsigned(json->root, "seed", &desc->seed));
     DKI_TRY(parse_layers(json, desc));
     DKI_TRY(parse_loss(json, desc));
     return dk_net_validate(desc) ? dki_fail_in(DK_E_MODEL, "description") : DK_OK;
@@ -290,7 +252,7 @@ dk_status dki_model_json_apply(const dki_model_json *json, dk_net *net) {
     static const dk_task tasks[] = {DK_TASK_AUTO, DK_TASK_CLASSIFICATION, DK_TASK_REGRESSION};
     const char *task = NULL;
     bool known = false;
-    DKI_TRY(get_text(json->root, "task", &task));
+    DKI_TRY(dki_json_text(json->root, "task", &task));
     for (size_t i = 0; i < sizeof tasks / sizeof *tasks; ++i)
         if (strcmp(task, dk_task_name(tasks[i])) == 0) {
             net->task = tasks[i];

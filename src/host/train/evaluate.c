@@ -155,7 +155,7 @@ dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
                             .mae = NAN,
                             .r2 = NAN};
     for (int64_t j = 0; j < outputs; ++j) evaluator->columns[j] = (column_sums){0};
-    DKI_TRY(dki_feed_begin(evaluator->feed, false, 0, 0));
+    DKI_TRY(dki_feed_begin(evaluator->feed, NULL));
     DKI_TRY(dki_state_normaliser(session, 1.0));
     for (;;) {
         dki_fed batch;

@@ -56,8 +56,9 @@ static dk_status train_epoch(fit_run *fit, int64_t epoch) {
     fit->result.valid_loss = NAN; /* of the network as it is: that one is about to change */
     trainer->loss_sum = 0.0;
     trainer->loss_weight = 0.0;
-    DKI_TRY(dki_feed_begin(fit->feed, !fit->options->in_order, trainer->options.seed,
-                           ++trainer->epochs));
+    const dki_epoch_start start = {!fit->options->in_order, trainer->options.seed,
+                                   ++trainer->epochs, 0};
+    DKI_TRY(dki_feed_begin(fit->feed, &start));
     for (;;) {
         dki_trained trained;
         DKI_TRY(dki_train_next(trainer, fit->feed, &trained));

@@ -41,7 +41,7 @@ static dk_status read_outputs(dk_session *session, int64_t first, int64_t rows, 
 }
 
 static dk_status predict_fed(dk_session *session, dki_feed *feed, float *y) {
-    DKI_TRY(dki_feed_begin(feed, false, 0, 0));
+    DKI_TRY(dki_feed_begin(feed, NULL));
     for (int64_t first = 0;;) {
         dki_fed batch;
         dki_targets targets;
