@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 // Whether the device to be tested is there; "no" is a skipped test, anything else a failed one.
 static dk_status find_device() {
@@ -22,6 +24,15 @@ static dk_status find_device() {
     return status;
 }
 
+// Thousands of small files, each brought to the disk: in memory that takes a tenth of the time.
+static void use_files_in_memory() {
+    const char *folder = "/dev/shm";
+    struct statvfs info;
+    if (statvfs(folder, &info) != 0 || access(folder, W_OK | X_OK) != 0) return;
+    const double free_bytes = double(info.f_bavail) * double(info.f_frsize);
+    if (free_bytes >= double(1u << 30)) setenv("TMPDIR", folder, 0);
+}
+
 int main(int argc, char **argv) {
     ::testing::InitGoogleTest(&argc, argv);
     const std::string filter = GTEST_FLAG_GET(filter);
@@ -32,6 +43,7 @@ int main(int argc, char **argv) {
         const dk_status status = find_device();
         if (status != DK_OK) return status == DK_E_DEVICE ? 77 : 1;
     }
+    use_files_in_memory();
     setenv("DELTAK_DATA", DELTAK_SOURCE_DIR "/../shared/data", 0);
     const int failed = RUN_ALL_TESTS();
     const ::testing::UnitTest &run = *::testing::UnitTest::GetInstance();
