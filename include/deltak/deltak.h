@@ -631,6 +631,33 @@ DK_API dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, dou
 /** The steps taken so far, skipped ones included. */
 DK_API int64_t dk_trainer_steps(const dk_trainer *trainer);
 
+/** Writes a checkpoint: a model file (dk_net_load reads it as one) that also has the optimizer's slots,
+ *  the counts of steps and epochs, the schedule, the random state, the loss scale, the options, and
+ *  which algorithms were chosen; each tensor and the header with its hash. Waits for the steps that
+ *  are queued, and blocks until the file is on the disk. Written beside `path` and renamed: an old
+ *  file stays whole until the new one is. (dk_trainer_fit saves by itself, see
+ *  dk_fit_options.checkpoint, and then with its place in the data.)
+ *  DK_E_ARGUMENT, DK_E_NONFINITE (nothing is saved), DK_E_STATE (a step failed half-way), DK_E_IO,
+ *  DK_E_MEMORY, DK_E_DEVICE_LOST. */
+DK_API dk_status dk_trainer_save(dk_trainer *trainer, const char *path);
+
+/** A trainer as dk_trainer_create makes it, in the state that a checkpoint has; and the network with
+ *  its parameters. Training then goes on with the same bits as if it had never been interrupted.
+ *  `net` is made as it was then: by the same calls with the same data, or by dk_net_load from the
+ *  checkpoint. `path` is a checkpoint, or a folder of them: its newest is taken. `options` are those of
+ *  then; NULL = as recorded.
+ *
+ *  Refused unless `anyway`: other options, another kind of device, version, precision, library or
+ *  kernel (dk_context_info) than recorded, and on a GPU other choices of algorithms, which are taken
+ *  from the checkpoint and never timed anew. The optimizer must be the same in any case.
+ *
+ *  A failure changes nothing but, of DK_E_DEVICE_LOST, the network. DK_E_ARGUMENT, DK_E_IO,
+ *  DK_E_MODEL (not a checkpoint, or damaged: the text says what, and which older one is whole),
+ *  DK_E_SHAPE (another network), DK_E_STATE (other circumstances, see above; the network has a
+ *  trainer), DK_E_NONFINITE, DK_E_MEMORY, DK_E_DEVICE_LOST. */
+DK_API dk_status dk_trainer_resume(dk_trainer **trainer, dk_net *net,
+                                   const dk_train_options *options, const char *path, bool anyway);
+
 /** What fit reports to its callback: after every step (a GPU takes several of a small network at
  *  once), and once more at the end of each epoch. */
 typedef struct dk_progress {
@@ -666,29 +693,47 @@ typedef struct dk_fit_options {
     void *progress_user;     /**< first argument of progress */
     bool in_order; /**< take the rows in the data set's own order, instead of a new one each epoch:
                         for comparisons, and for data that were shuffled before */
+
+    /** Checkpoints: a folder (made if missing, its parent must be there) that gets
+     *  checkpoint-STEPS.safetensors whenever one of the three is due, at the end of the fit, and when
+     *  the callback stops it; NULL = none. Training waits only while a copy is made; a thread writes
+     *  it, and the next one is put off until that is done. Each file is written beside its name,
+     *  brought to the disk and renamed. One that can't be saved is a line in the log (DK_LOG_ERROR) and
+     *  counted in the result; training goes on. One run at a time may save in a folder. */
+    const char *checkpoint;
+    int64_t checkpoint_steps;  /**< every so many steps (a GPU takes several of a small network at
+                                    once); 0 = not by steps */
+    double checkpoint_seconds; /**< so many seconds after the last one; 0 = not by time */
+    int64_t checkpoint_epochs; /**< at the end of every so many epochs; 0 = not by epochs */
+    int64_t checkpoint_keep;   /**< ≥ 1: keep the last so many */
 } dk_fit_options;
 
 #define DK_FIT_OPTIONS_INIT                                                                        \
-    { sizeof(dk_fit_options), 10, 0, false, NULL, NULL, false }
+    { sizeof(dk_fit_options), 10, 0, false, NULL, NULL, false, NULL, 0, 600.0, 0, 3 }
 
 typedef struct dk_fit_result {
-    int64_t epochs;     /**< epochs completed */
-    int64_t steps;      /**< steps taken */
-    int64_t best_epoch; /**< by validation loss, from 1; 0 without a validation set */
-    double train_loss;  /**< mean over the rows of the last epoch, each as it was trained on */
-    double valid_loss;  /**< of the network as it is left; NaN without a validation set */
-    double seconds;
-    bool stopped_early; /**< by early_stop */
+    int64_t epochs;      /**< epochs completed */
+    int64_t steps;       /**< steps taken */
+    int64_t best_epoch;  /**< by validation loss, from 1; 0 without a validation set */
+    double train_loss;   /**< mean over the rows of the last epoch, each as it was trained on */
+    double valid_loss;   /**< of the network as it is left; NaN without a validation set */
+    double seconds;      /**< those before it was resumed included */
+    bool stopped_early;  /**< by early_stop */
+    int64_t checkpoints; /**< saved, since it began or was resumed */
+    int64_t checkpoints_failed; /**< that couldn't be saved */
 } dk_fit_result;
 
 /** Trains on a data set, every row once an epoch in a new order (a seeded permutation of all rows,
- *  the same on every device) unless in_order is set; an epoch's last batch holds what is left over. A second fit goes on
- *  with the next order and its own schedule. `valid`, `options` and `result` may be NULL; result is
- *  filled on DK_OK and DK_E_STOPPED.
+ *  the same on every device) unless in_order is set; an epoch's last batch holds what is left over. A
+ *  second fit goes on with the next order and its own schedule; the first one of a trainer that was
+ *  resumed from within a fit (dk_trainer_resume) goes on with that one, and needs the same data and
+ *  options. `valid`, `options` and `result` may be NULL; result is filled on DK_OK and DK_E_STOPPED.
  *  DK_E_ARGUMENT (options), DK_E_SHAPE (data that don't fit the network), DK_E_STATE (unlabelled
- *  data, early_stop without valid), DK_E_DATA (a batch whose sample weights are all 0),
- *  DK_E_NONFINITE (names epoch and step, and the layer where it shows first), DK_E_STOPPED,
- *  DK_E_MEMORY, DK_E_DEVICE_LOST. */
+ *  data, early_stop without valid; other data or options than those of the fit that is gone on with;
+ *  a folder for checkpoints that is in use, or has those of another run), DK_E_DATA (a batch whose
+ *  sample weights are all 0), DK_E_NONFINITE (names epoch and step, and the layer where it shows first;
+ *  no checkpoint is saved then), DK_E_STOPPED, DK_E_IO (the folder can't be used; or the last
+ *  checkpoint couldn't be saved, though the network is trained), DK_E_MEMORY, DK_E_DEVICE_LOST. */
 DK_API dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train,
                                 const dk_dataset *valid, const dk_fit_options *options,
                                 dk_fit_result *result);

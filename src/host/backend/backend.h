@@ -54,6 +54,11 @@ typedef struct dki_backend_ops {
     dk_status (*describe)(dki_backend *, dki_backend_info *);
     void (*close)(dki_backend *);
     dk_status (*prepare)(dki_backend *, const dki_plan_request *, dki_plan *);
+    /* all that prepare has chosen by timing, as bytes that the caller releases; and given to a backend
+     * in another process, which then chooses the same. DK_E_STATE: it can't, this is another device, or
+     * it has chosen already; DK_E_MODEL: they are damaged. NULL, both: nothing is ever timed */
+    dk_status (*keep_plans)(dki_backend *, void **bytes, size_t *count);
+    dk_status (*take_plans)(dki_backend *, const void *bytes, size_t count);
 
     /* a layer */
     dk_status (*linear_forward)(dki_backend *, dki_lane, const dki_linear_forward *);

@@ -2,6 +2,7 @@
 #ifndef DKI_DATASET_H
 #define DKI_DATASET_H
 
+#include "format/hash.h"
 #include "model/context.h"
 
 /** What the rows are stored as; shared by all the sets split from one. */
@@ -55,6 +56,10 @@ typedef struct dki_schema {
  *  [target_count] or NULL. DK_E_NONFINITE names row and column. */
 dk_status dki_dataset_statistics(const dk_dataset *dataset, double *feature_mean,
                                  double *feature_sigma, double *target_mean, double *target_sigma);
+
+/** A hash of the shape, every label, target and weight, and the features of 1024 rows (all, where there
+ *  are fewer). DK_E_MEMORY. data/fingerprint.c */
+dk_status dki_dataset_fingerprint(const dk_dataset *dataset, char text[DKI_HASH_TEXT]);
 
 /** Whether a labelled set has the widths, the task and the classes of a network; a text otherwise.
  *  DK_E_SHAPE, DK_E_STATE. data/create_for.c */

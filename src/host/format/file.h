@@ -63,6 +63,9 @@ dk_status dki_writer_commit(dki_writer *writer);
 /** Closes the writer and removes the temporary file; a closed writer is left alone. */
 void dki_writer_abandon(dki_writer *writer);
 
+/** Brings a folder's names to the disk; `path` is the one that is meant. DK_E_IO. */
+dk_status dki_folder_sync(const char *folder, const char *path);
+
 /** Writes `bytes` as the whole new content of `path`: open, put, commit. */
 dk_status dki_file_write(const dk_allocator *allocator, const char *path, const void *data,
                          size_t bytes);

@@ -100,18 +100,22 @@ dk_status dki_writer_put(dki_writer *writer, const void *data, size_t bytes) {
     return DK_OK;
 }
 
-/* Makes the new name durable. Some file systems can't, and a folder may be closed to readers: the
- * file is in place all the same. */
+/* Some file systems can't, and a folder may be closed to readers: the file is in place all the same. */
+dk_status dki_folder_sync(const char *folder, const char *path) {
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return DK_OK;
+    int error = fsync(descriptor) == 0 ? 0 : errno;
+    close(descriptor);
+    return error == EIO ? dki_file_fail(path, "write", error) : DK_OK;
+}
+
+/* Makes the new name durable. */
 static dk_status sync_folder(const dki_writer *writer) {
     char folder[PATH_MAX] = ".";
     size_t length = folder_length(writer->target);
     if (length >= sizeof folder) return DK_OK;
     if (length > 0) snprintf(folder, sizeof folder, "%.*s", (int)length, writer->target);
-    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (descriptor < 0) return DK_OK;
-    int error = fsync(descriptor) == 0 ? 0 : errno;
-    close(descriptor);
-    return error == EIO ? dki_file_fail(writer->path, "write", error) : DK_OK;
+    return dki_folder_sync(folder, writer->path);
 }
 
 static dk_status finish(dki_writer *writer) {

@@ -23,6 +23,6 @@ void dki_hasher_add(dki_hasher *hasher, const void *data, size_t bytes) {
 }
 
 void dki_hasher_close(dki_hasher *hasher, char text[DKI_HASH_TEXT]) {
-    if (text) to_text(XXH3_128bits_digest((XXH3_state_t *)hasher), text);
+    to_text(XXH3_128bits_digest((XXH3_state_t *)hasher), text);
     XXH3_freeState((XXH3_state_t *)hasher);
 }

@@ -10,10 +10,10 @@ enum { DKI_HASH_TEXT = 33 };
 /** The 128-bit hash as 32 hexadecimal digits, and a zero byte. */
 void dki_hash_text(const void *data, size_t bytes, char text[DKI_HASH_TEXT]);
 
-/** The same of bytes that come in pieces. */
+/** The same of bytes that come in pieces. open gives NULL where there is no memory. */
 typedef struct dki_hasher dki_hasher;
-dki_hasher *dki_hasher_open(void); /* NULL: no memory */
+dki_hasher *dki_hasher_open(void);
 void dki_hasher_add(dki_hasher *hasher, const void *data, size_t bytes);
-void dki_hasher_close(dki_hasher *hasher, char text[DKI_HASH_TEXT]); /* text NULL: only releases */
+void dki_hasher_close(dki_hasher *hasher, char text[DKI_HASH_TEXT]);
 
 #endif

@@ -55,11 +55,16 @@ dk_status dk_trainer_create(dk_trainer **trainer, dk_net *net, const dk_train_op
     *trainer = NULL;
     dk_train_options resolved;
     DKI_TRY(dki_train_options_resolve(options, &resolved));
+    return dki_trainer_open(trainer, net, &resolved);
+}
+
+dk_status dki_trainer_open(dk_trainer **trainer, dk_net *net, const dk_train_options *resolved) {
+    *trainer = NULL;
     DKI_REQUIRE(!net->in_training, DK_E_STATE, "this network has a trainer already");
     dk_trainer *made = NULL;
     DKI_TRY(dki_new(&net->context->allocator, &made, 1, "a trainer"));
     made->net = dki_net_hold(net);
-    made->options = resolved;
+    made->options = *resolved;
     dk_status status = build(made);
     net->in_training = true;
     if (status) {
@@ -79,6 +84,7 @@ void dk_trainer_destroy(dk_trainer *trainer) {
     backend->ops->release(backend, trainer->mailbox);
     dk_session_destroy(trainer->session);
     dki_release(&net->context->allocator, trainer->optimization.ranges);
+    dki_release(&net->context->allocator, trainer->best);
     net->in_training = false;
     dki_release(&net->context->allocator, trainer);
     dk_net_destroy(net);

@@ -3,6 +3,7 @@
 #define DKI_TRAINER_H
 
 #include "train/batch.h"
+#include "train/fit_state.h"
 
 /** What a recording was made for; compared as bytes. */
 typedef struct dki_captured_for {
@@ -43,10 +44,17 @@ struct dk_trainer {
     double loss_sum;    /* Σ weight·loss of the steps collected since somebody last set it to 0 */
     double loss_weight; /* Σ weight of the same */
     dki_captured captured[DKI_CAPTURED_COUNT];
+    bool from_checkpoint, resume_anyway; /* of dk_trainer_resume */
+    bool resumed;      /* from within a dk_trainer_fit, which the next one goes on with: */
+    dki_fit_state fit; /* where it stood, */
+    float *best;       /* and the best epoch's parameters, by the layout; NULL = none were kept */
 };
 
 /** Fills in what negative values and 0 stand for, and checks every option. DK_E_ARGUMENT. */
 dk_status dki_train_options_resolve(const dk_train_options *options, dk_train_options *resolved);
+
+/** dk_trainer_create with resolved options. */
+dk_status dki_trainer_open(dk_trainer **trainer, dk_net *net, const dk_train_options *resolved);
 
 /** The optimizer's rule by resolved options. */
 dki_rule dki_train_rule(const dk_train_options *resolved);

@@ -74,6 +74,10 @@ dk_status dki_cuda_upload(dki_backend *, dki_lane, void *to, const void *from, s
 dk_status dki_cuda_download(dki_backend *, void *to, const void *from, size_t bytes);
 dk_status dki_cuda_sync(dki_backend *);
 
+/* plan_keep.c */
+dk_status dki_cuda_keep_plans(dki_backend *, void **bytes, size_t *count);
+dk_status dki_cuda_take_plans(dki_backend *, const void *bytes, size_t count);
+
 /* prepare.c */
 dk_status dki_cuda_prepare(dki_backend *, const dki_plan_request *, dki_plan *);
 /** Whether layer k may keep g′ as a bit mask; plan_choose.c decides whether it does. */

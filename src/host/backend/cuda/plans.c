@@ -2,6 +2,7 @@
 #include "backend/cuda/plans.h"
 #include "base/memory.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -143,7 +144,7 @@ dk_status dki_plans_put(dki_plans *plans, const dki_plan_key *key, const dki_pla
     return DK_OK;
 }
 
-/* What the disk says is asked again here: its checksum says only that we wrote it. */
+/* What a file says is asked again here: its checksum says only that we wrote it. */
 static bool makes_sense(dki_plans *plans, const dki_plan_key *key, const dki_plan_entry *entry) {
     switch (key->question) {
     case DKI_QUESTION_ALGORITHM:
@@ -171,6 +172,41 @@ dk_status dki_plans_get(dki_plans *plans, const dki_plan_key *key, dki_plan_entr
         return DK_OK;
     *found = true;
     return dki_plans_put(plans, key, entry, false);
+}
+
+const dki_plan_device *dki_plans_device(const dki_plans *plans) {
+    return &plans->cache.device;
+}
+
+static int by_key(const void *a, const void *b) {
+    return memcmp(&((const dki_plan_record *)a)->key, &((const dki_plan_record *)b)->key,
+                  sizeof(dki_plan_key));
+}
+
+dk_status dki_plans_list(const dki_plans *plans, dki_plan_record **records, size_t *count) {
+    *count = 0;
+    DKI_TRY(dki_new(plans->allocator, records, plans->count, "a list of plans"));
+    for (size_t i = 0; i < plans->capacity; ++i)
+        if (plans->slots[i].used)
+            (*records)[(*count)++] = (dki_plan_record){plans->slots[i].key, plans->slots[i].entry};
+    qsort(*records, *count, sizeof **records, by_key);
+    return DK_OK;
+}
+
+static dk_status take(dki_plans *plans, const dki_plan_record *record) {
+    dki_plan_entry known;
+    DKI_REQUIRE(makes_sense(plans, &record->key, &record->entry), DK_E_MODEL,
+                "a plan isn't one of this GPU: it is damaged, or the libraries have changed");
+    if (!dki_plans_know(plans, &record->key, &known))
+        return dki_plans_put(plans, &record->key, &record->entry, false);
+    DKI_REQUIRE(memcmp(&known, &record->entry, sizeof known) == 0, DK_E_STATE,
+                "this context has made other choices of algorithms already: use a new one");
+    return DK_OK;
+}
+
+dk_status dki_plans_take(dki_plans *plans, const dki_plan_record *records, size_t count) {
+    for (size_t i = 0; i < count; ++i) DKI_TRY(take(plans, &records[i]));
+    return DK_OK;
 }
 
 /* An algorithm chosen for D = A B serves D += A B, too, where the library says so. (Not an update:

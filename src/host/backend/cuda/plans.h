@@ -51,6 +51,20 @@ dk_status dki_plans_get(dki_plans *plans, const dki_plan_key *key, dki_plan_entr
 dk_status dki_plans_put(dki_plans *plans, const dki_plan_key *key, const dki_plan_entry *entry,
                         bool timed);
 
+/** An answer as it is kept outside of the table; no padding. */
+typedef struct dki_plan_record {
+    dki_plan_key key;
+    dki_plan_entry entry;
+} dki_plan_record;
+
+/** All answers, in an order that the keys alone decide; the caller releases them. DK_E_MEMORY. */
+dk_status dki_plans_list(const dki_plans *plans, dki_plan_record **records, size_t *count);
+/** Puts another process' answers into the table, where there is none yet. DK_E_MODEL (one that makes no
+ *  sense on this GPU), DK_E_STATE (there is another answer already), DK_E_MEMORY. */
+dk_status dki_plans_take(dki_plans *plans, const dki_plan_record *records, size_t count);
+/** Whose answers these are. */
+const dki_plan_device *dki_plans_device(const dki_plans *plans);
+
 /** The algorithm of a product; *found = false: the library has none. May be called in a capture. */
 dk_status dki_plans_algorithm(dki_plans *plans, const dki_product *product,
                               dki_algorithm *algorithm, bool *found);

@@ -1,0 +1,96 @@
+#include "train/checkpoint.h"
+
+#include "model/file.h"
+
+size_t dki_checkpoint_regions(const dk_trainer *trainer, float *best,
+                              dki_region regions[DKI_CHECKPOINT_REGIONS]) {
+    static const char *const slot_prefixes[] = {"slot1.", "slot2."};
+    const bool on_host = trainer->net->context->backend->host_memory;
+    size_t count = 0;
+    regions[count++] = dki_parameters_of(trainer->net);
+    for (int slot = 0; slot < dki_optimizer_slots(trainer->options.optimizer); ++slot)
+        regions[count++] =
+            (dki_region){slot_prefixes[slot], trainer->session->tensors.slots[slot], on_host};
+    if (best) regions[count++] = (dki_region){"best.", best, true};
+    return count;
+}
+
+static dk_status describe(dki_checkpoint *checkpoint, dk_trainer *trainer,
+                          const dki_fit_state *fit) {
+    dki_backend *backend = trainer->net->context->backend;
+    dki_run_state run = {.options = trainer->options,
+                         .progress = {trainer->total_steps, trainer->first_step, trainer->epochs,
+                                      trainer->ticks, trainer->loss_sum, trainer->loss_weight},
+                         .fitting = fit != NULL,
+                         .allocator = checkpoint->allocator};
+    if (fit) run.fit = *fit;
+    dki_environment_of(trainer->net->context, &run.environment);
+    DKI_TRY(backend->ops->download(backend, &run.state, trainer->session->tensors.state,
+                                   sizeof run.state));
+    if (backend->ops->keep_plans)
+        DKI_TRY(backend->ops->keep_plans(backend, &run.plans, &run.plan_bytes));
+    dk_status status =
+        dki_run_state_to_json(&run, checkpoint->allocator, &checkpoint->training);
+    dki_run_state_release(&run);
+    return status;
+}
+
+static void release_texts(dki_checkpoint *checkpoint) {
+    dki_release(checkpoint->allocator, checkpoint->model);
+    dki_release(checkpoint->allocator, checkpoint->training);
+    checkpoint->model = checkpoint->training = NULL;
+}
+
+static dk_status take(dki_checkpoint *checkpoint, dk_trainer *trainer, const dki_fit_state *fit,
+                      float *best) {
+    dki_region regions[DKI_CHECKPOINT_REGIONS];
+    const size_t count = dki_checkpoint_regions(trainer, best, regions);
+    if (checkpoint->regions != count) {
+        dki_tensor_copies_release(&checkpoint->copies);
+        DKI_TRY(dki_tensor_copies_make(&checkpoint->copies, trainer->net, regions, count));
+        checkpoint->regions = count;
+    }
+    DKI_TRY(dki_net_to_json(trainer->net, &checkpoint->model));
+    DKI_TRY(describe(checkpoint, trainer, fit));
+    DKI_TRY(dki_tensor_copies_take(&checkpoint->copies, trainer->net, regions, count));
+    checkpoint->parameter_tensors = 2 * trainer->net->desc.layer_count;
+    checkpoint->tick = trainer->ticks;
+    return DK_OK;
+}
+
+dk_status dki_checkpoint_take(dki_checkpoint *checkpoint, dk_trainer *trainer,
+                              const dki_fit_state *fit, float *best) {
+    checkpoint->allocator = &trainer->net->context->allocator;
+    release_texts(checkpoint);
+    DKI_TRY(dki_trainer_make_room(trainer, 1)); /* refuses after a step that failed half-way */
+    DKI_TRY(dki_trainer_collect(trainer, true, NULL));
+    dk_status status = take(checkpoint, trainer, fit, best);
+    if (status) dki_checkpoint_release(checkpoint);
+    return status;
+}
+
+dk_status dki_checkpoint_write(const dki_checkpoint *checkpoint, const char *path) {
+    const dki_metadata metadata[] = {{DKI_MODEL_KEY, checkpoint->model},
+                                     {DKI_TRAINING_KEY, checkpoint->training}};
+    DKI_TRY(dki_tensor_copies_check(&checkpoint->copies, checkpoint->parameter_tensors));
+    return dki_safetensors_write(checkpoint->allocator, path, metadata, 2,
+                                 checkpoint->copies.tensors, checkpoint->copies.count);
+}
+
+void dki_checkpoint_release(dki_checkpoint *checkpoint) {
+    if (!checkpoint->allocator) return;
+    release_texts(checkpoint);
+    dki_tensor_copies_release(&checkpoint->copies);
+    *checkpoint = (dki_checkpoint){0};
+}
+
+dk_status dk_trainer_save(dk_trainer *trainer, const char *path) {
+    DKI_REQUIRE(trainer && path, DK_E_ARGUMENT, "dk_trainer_save: a NULL argument");
+    dki_checkpoint checkpoint = {0};
+    /* A fit that was resumed, and hasn't been gone on with yet, is still under way. */
+    dk_status status = dki_checkpoint_take(&checkpoint, trainer,
+                                           trainer->resumed ? &trainer->fit : NULL, trainer->best);
+    if (!status) status = dki_checkpoint_write(&checkpoint, path);
+    dki_checkpoint_release(&checkpoint);
+    return status;
+}
