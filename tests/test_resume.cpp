@@ -56,9 +56,7 @@ struct Process {
                            support::Description(2, layers, DK_LOSS_SOFTMAX_CROSS_ENTROPY));
         EXPECT_EQ(dk_net_learn_preprocessing(net.get(), train.get()), DK_OK) << dk_error_text();
     }
-    void begin(const Job &run) {
-        trainer = support::trainer(net.get(), run.training());
-    }
+    void begin(const Job &run) { trainer = support::trainer(net.get(), run.training()); }
     dk_status resume(const Job &run, const std::string &path, bool anyway = false) {
         dk_trainer *made = nullptr;
         const dk_train_options options = run.training();
@@ -109,7 +107,7 @@ class Resume : public TempDirectory, public testing::WithParamInterface<dk_optim
   protected:
     // Interrupts a run after every few steps of it, in another process each time; returns how often.
     int64_t interrupt(int64_t steps, const Job &run, const dk_fit_result &whole,
-                                    const std::vector<uint32_t> &expected) {
+                      const std::vector<uint32_t> &expected) {
         const std::string folder = path("chain");
         int64_t cuts = 0;
         dk_fit_result result{};

@@ -302,6 +302,17 @@ class trainer : public detail::handle<dk_trainer, dk_trainer_destroy> {
         take(made);
     }
 
+    /** A trainer that goes on from a checkpoint, or from the newest of a folder; see dk_trainer_resume. */
+    trainer(net &net, const std::string &path, const dk_train_options *options = nullptr,
+            bool anyway = false) {
+        dk_trainer *made = nullptr;
+        check(dk_trainer_resume(&made, net.get(), options, path.c_str(), anyway));
+        take(made);
+    }
+
+    /** Writes a checkpoint. */
+    void save(const std::string &path) { check(dk_trainer_save(get(), path.c_str())); }
+
     /** One update by one batch; returns its mean loss before the update. */
     double step(const dk_batch &batch) {
         double loss = 0;

@@ -6,6 +6,8 @@
 #include "deltak/deltak.h"
 #include "parse.h"
 
+#include <limits.h>
+
 enum { CLI_MOST_HIDDEN = 1023 };
 
 /** Which device, and how. */
@@ -74,6 +76,22 @@ void cli_network_init(cli_network *network, const char *hidden);
  *  CLI_MOST_HIDDEN + 1 and must outlive the description. */
 dk_net_desc cli_network_describe(const cli_network *network, int64_t inputs, int64_t outputs,
                                  dk_task task, uint64_t seed, dk_layer *layers);
+
+/** Where checkpoints go, how often, and which one to go on from. */
+typedef struct cli_checkpoint {
+    const char *folder, *resume; /* NULL: not given */
+    bool given;                  /* an interval was; else the library's */
+    int64_t steps, epochs;
+    double seconds;
+    int64_t keep;
+    bool anyway;
+    char beside[PATH_MAX]; /* what folder points to, where it follows from resume */
+} cli_checkpoint;
+
+extern const struct argp cli_checkpoint_argp;
+
+/** Puts the choices into the options of a fit, which point to them then. */
+void cli_checkpoint_apply(const cli_checkpoint *checkpoint, dk_fit_options *options_of_fit);
 
 /* Both groups fill a dk_train_options: what one update depends on, and how training goes on. */
 extern const struct argp cli_optimizer_argp;

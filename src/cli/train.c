@@ -38,7 +38,8 @@ static const struct argp_option options[] = {
      1},
     {NULL, 0, NULL, 0, "Output:", 9},
     {"out", KEY_OUT, "FILE", 0, "Save the model (safetensors). Without it none is saved", 9},
-    {"metrics", KEY_METRICS, "FILE", 0, "Write a JSON object a line, one for each epoch", 9},
+    {"metrics", KEY_METRICS, "FILE", 0,
+     "Write a JSON object a line, one for each epoch; --resume appends", 9},
     {"plot", KEY_PLOT, "FILE", 0, "Draw the learning curve as an SVG picture", 9},
     {"json", KEY_JSON, NULL, 0, "Results as one JSON object", 9},
     {"quiet", KEY_QUIET, NULL, 0, "No progress", 9},
@@ -55,9 +56,12 @@ static const char DOC[] =
     "  deltak train --data mnist/ --hidden 512,512 --out mnist.safetensors\n"
     "  deltak train --data houses.csv --label-column price --activation silu\n"
     "  deltak train --data synth:teacher --rows 100000 --optimizer lion --lr 1e-4\n"
+    "  deltak train --data mnist/ --out m.safetensors --checkpoint run --checkpoint-every 1epochs\n"
+    "  deltak train --data mnist/ --out m.safetensors --resume run\n"
     "\n"
-    "SIGINT (Ctrl-C) and SIGTERM stop after the step under way and save the model so far; a second "
-    "one ends at once.\n"
+    "SIGINT (Ctrl-C) and SIGTERM stop after the step under way and save the model so far, and a "
+    "checkpoint; a second one ends at once. A checkpoint is a model file, too: eval, predict and "
+    "inspect read it.\n"
     "\n"
     "Exit status: 0 done, 1 an output failed, 2 usage, 3 data, 4 model file, 5 device or memory, "
     "6 diverged, 130 or 143 stopped by a signal.";
@@ -78,6 +82,7 @@ static error_t parse(int key, char *argument, struct argp_state *state) {
         state->child_inputs[2] = &choices->train;
         state->child_inputs[3] = &choices->train;
         state->child_inputs[4] = &choices->device;
+        state->child_inputs[5] = &choices->checkpoint;
         return 0;
     case KEY_TASK:
         choices->task = (dk_task)cli_name_index("--task", argument, cli_task_at);
@@ -131,9 +136,13 @@ static char *describe(int key, const char *text, void *input) {
 }
 
 static const struct argp_child children[] = {
-    {&cli_data_argp, 0, "Data:", 2},           {&cli_network_argp, 0, "Network:", 3},
-    {&cli_optimizer_argp, 0, "Optimizer:", 4}, {&cli_schedule_argp, 0, "Schedule:", 5},
-    {&cli_device_argp, 0, "Device:", 6},       {0},
+    {&cli_data_argp, 0, "Data:", 2},
+    {&cli_network_argp, 0, "Network:", 3},
+    {&cli_optimizer_argp, 0, "Optimizer:", 4},
+    {&cli_schedule_argp, 0, "Schedule:", 5},
+    {&cli_device_argp, 0, "Device:", 6},
+    {&cli_checkpoint_argp, 0, "Checkpoints:", 7},
+    {0},
 };
 static const struct argp argp = {options, parse, NULL, DOC, children, describe, NULL};
 
@@ -152,7 +161,9 @@ int cli_train(int argc, char **argv) {
     cli_network_init(&choices.network, "512,512");
     choices.train = (dk_train_options)DK_TRAIN_OPTIONS_INIT;
     choices.device = (cli_device)CLI_DEVICE_INIT;
-    choices.epochs = ((dk_fit_options)DK_FIT_OPTIONS_INIT).epochs;
+    const dk_fit_options fit = DK_FIT_OPTIONS_INIT;
+    choices.epochs = fit.epochs;
+    choices.checkpoint.keep = fit.checkpoint_keep;
     cli_parse(&argp, argc, argv, &choices);
     if (choices.out && !can_save(choices.out)) return CLI_MODEL;
     if (choices.plot && !cli_can_write(choices.plot)) return CLI_FAILED;

@@ -12,6 +12,7 @@ typedef struct train_choices {
     cli_network network;
     dk_train_options train;
     cli_device device;
+    cli_checkpoint checkpoint;
     dk_task task;
     const char *valid; /* source, or NULL */
     double valid_fraction;
@@ -35,6 +36,7 @@ typedef struct train_run {
     dk_fit_result result;
     dk_metrics on_valid, on_test; /* where there are such sets, and no signal came */
     int stopped_by;               /* a signal's number, or 0 */
+    bool checkpoint_failed;       /* the last one couldn't be saved */
 } train_run;
 
 /** Prints the memory plan on standard output. */

@@ -83,6 +83,9 @@ static void print_json(const train_choices *choices, const train_run *run) {
     else
         cli_json_put(object, "best_epoch", json_null());
     cli_json_flag(object, "stopped_early", run->result.stopped_early);
+    cli_json_text(object, "resumed_from", choices->checkpoint.resume);
+    cli_json_integer(object, "checkpoints", run->result.checkpoints);
+    cli_json_integer(object, "checkpoints_failed", run->result.checkpoints_failed);
     cli_json_text(object, "signal",
                   !run->stopped_by            ? NULL
                   : run->stopped_by == SIGINT ? "SIGINT"

@@ -82,17 +82,20 @@ static bool loss_fits(const train_choices *choices, const train_run *run) {
 static int build(const train_choices *choices, train_run *run, const dk_net_desc *desc) {
     dk_status status = dk_net_create(&run->net, run->context, desc);
     if (!status) status = dk_net_learn_preprocessing(run->net, run->train);
-    if (!status) status = dk_trainer_create(&run->trainer, run->net, &choices->train);
     if (status) return cli_fail(CLI_AT_OPTIONS, status);
+    const cli_checkpoint *checkpoint = &choices->checkpoint;
+    status = checkpoint->resume ? dk_trainer_resume(&run->trainer, run->net, &choices->train,
+                                                    checkpoint->resume, checkpoint->anyway)
+                                : dk_trainer_create(&run->trainer, run->net, &choices->train);
+    if (status) return cli_fail(checkpoint->resume ? CLI_AT_MODEL : CLI_AT_OPTIONS, status);
     if (!choices->metrics) return CLI_OK;
-    run->metrics = fopen(choices->metrics, "we");
+    run->metrics = fopen(choices->metrics, checkpoint->resume ? "ae" : "we");
     if (run->metrics) return CLI_OK;
     cli_error("can't write %s: %s", choices->metrics, strerror(errno));
     return CLI_FAILED;
 }
 
-/* Trains, and saves whatever came of it: all of it, or what a signal left. */
-static int fit(const train_choices *choices, train_run *run) {
+static dk_status train(const train_choices *choices, train_run *run) {
     dk_fit_options options = DK_FIT_OPTIONS_INIT;
     options.epochs = choices->epochs;
     options.early_stop = choices->early_stop;
@@ -100,11 +103,25 @@ static int fit(const train_choices *choices, train_run *run) {
     options.progress_user = run;
     run->progress = cli_progress_start(choices->quiet, run->info.task);
     run->curve.task = run->info.task;
+    cli_checkpoint_apply(&choices->checkpoint, &options);
     watch_signals(true);
     dk_status status = dk_trainer_fit(run->trainer, run->train, run->valid, &options, &run->result);
     cli_progress_end(&run->progress);
-    if (status && status != DK_E_STOPPED) return cli_fail(CLI_AT_TRAINING, status);
-    if (status == DK_E_STOPPED) run->stopped_by = caught;
+    return status;
+}
+
+/* Trains, and saves whatever came of it: all of it, or what a signal left. A last checkpoint that
+ * couldn't be saved costs the exit code, not the model. */
+static int fit(const train_choices *choices, train_run *run) {
+    dk_status status = train(choices, run);
+    const bool trained = run->result.steps > 0;
+    if (status && status != DK_E_STOPPED) {
+        const int code = cli_fail(CLI_AT_TRAINING, status);
+        run->checkpoint_failed =
+            trained && run->result.checkpoints_failed > 0 && status != DK_E_NONFINITE;
+        if (!run->checkpoint_failed) return code;
+    }
+    if (caught) run->stopped_by = caught;
     if (choices->out) {
         status = dk_net_save(run->net, choices->out);
         if (status) return cli_fail(CLI_AT_MODEL, status);
@@ -123,7 +140,7 @@ static int evaluate(train_run *run) {
 
 /* The pictures and the log: what goes wrong here costs the exit code, not the model. */
 static int finish_outputs(const train_choices *choices, train_run *run) {
-    int code = CLI_OK;
+    int code = run->checkpoint_failed ? CLI_FAILED : CLI_OK;
     if (run->metrics && fclose(run->metrics) != 0) run->metrics_failed = true;
     run->metrics = NULL;
     if (run->metrics_failed) {
@@ -146,13 +163,15 @@ static int plan(const train_choices *choices, const train_run *run, const dk_net
 }
 
 static void tell_of_signal(const train_choices *choices, const train_run *run) {
+    const char *name = run->stopped_by == SIGINT ? "SIGINT" : "SIGTERM";
+    const long long steps = (long long)run->result.steps;
     if (choices->out)
-        cli_error("stopped by %s after %lld steps; the model so far is in %s",
-                  run->stopped_by == SIGINT ? "SIGINT" : "SIGTERM", (long long)run->result.steps,
+        cli_error("stopped by %s after %lld steps; the model so far is in %s", name, steps,
                   choices->out);
     else
-        cli_error("stopped by %s after %lld steps; no model is saved without --out",
-                  run->stopped_by == SIGINT ? "SIGINT" : "SIGTERM", (long long)run->result.steps);
+        cli_error("stopped by %s after %lld steps; no model is saved without --out", name, steps);
+    if (choices->checkpoint.folder && !run->checkpoint_failed)
+        cli_error("to go on, repeat the command with --resume %s", choices->checkpoint.folder);
 }
 
 int cli_train_run(train_choices *choices, train_run *run) {

@@ -29,8 +29,7 @@ static dk_status describe(dki_checkpoint *checkpoint, dk_trainer *trainer,
                                    sizeof run.state));
     if (backend->ops->keep_plans)
         DKI_TRY(backend->ops->keep_plans(backend, &run.plans, &run.plan_bytes));
-    dk_status status =
-        dki_run_state_to_json(&run, checkpoint->allocator, &checkpoint->training);
+    dk_status status = dki_run_state_to_json(&run, checkpoint->allocator, &checkpoint->training);
     dki_run_state_release(&run);
     return status;
 }

@@ -99,11 +99,13 @@ static dk_status lock(dki_checkpoint_folder *folder) {
     if (folder->lock < 0) return dki_file_fail(folder->path, "open", errno);
     if (flock(folder->lock, LOCK_EX | LOCK_NB) == 0) return DK_OK;
     if (errno != EWOULDBLOCK) {
-        dki_log_line(folder->log, DK_LOG_WARNING, "%s can't be locked (%s): nothing else may save there",
-                     folder->path, strerror(errno));
+        dki_log_line(folder->log, DK_LOG_WARNING,
+                     "%s can't be locked (%s): nothing else may save there", folder->path,
+                     strerror(errno));
         return DK_OK;
     }
-    return dki_fail(DK_E_STATE, "%s: another run saves its checkpoints there: choose another folder",
+    return dki_fail(DK_E_STATE,
+                    "%s: another run saves its checkpoints there: choose another folder",
                     folder->path);
 }
 
@@ -170,8 +172,8 @@ static void remove_checkpoint(const dki_checkpoint_folder *folder, uint64_t step
     char *path = NULL;
     if (dki_checkpoint_path(folder->allocator, folder->path, step, &path)) return;
     if (unlink(path) != 0)
-        dki_log_line(folder->log, DK_LOG_WARNING, "%s is no longer needed, but can't be removed: %s",
-                     path, strerror(errno));
+        dki_log_line(folder->log, DK_LOG_WARNING,
+                     "%s is no longer needed, but can't be removed: %s", path, strerror(errno));
     dki_release(folder->allocator, path);
 }
 

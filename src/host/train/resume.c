@@ -28,9 +28,9 @@ static dk_status find_file(const dk_allocator *allocator, const char *path, char
     dki_checkpoint_list list;
     if (!is_folder(path)) return dki_copy_text(allocator, path, file);
     DKI_TRY(dki_checkpoint_folder_list(allocator, path, &list));
-    dk_status status =
-        list.count ? dki_checkpoint_path(allocator, path, list.steps[list.count - 1], file)
-                   : dki_fail(DK_E_IO, "%s: there is no checkpoint in this folder", path);
+    dk_status status = list.count
+                           ? dki_checkpoint_path(allocator, path, list.steps[list.count - 1], file)
+                           : dki_fail(DK_E_IO, "%s: there is no checkpoint in this folder", path);
     dki_release(allocator, list.steps);
     return status;
 }
@@ -70,8 +70,8 @@ static dk_status offer_older(const dk_allocator *allocator, dk_status status, co
     if (slash) *slash = '\0';
     char *older = find_older(allocator, slash ? folder : ".", step);
     if (older)
-        status = dki_fail(status, "%s. The checkpoint before it is whole: resume from %s", text,
-                          older);
+        status =
+            dki_fail(status, "%s. The checkpoint before it is whole: resume from %s", text, older);
     else
         status = dki_fail(status, "%s. No older checkpoint that is whole lies beside it", text);
     dki_release(allocator, older);
@@ -104,9 +104,10 @@ static dk_status check_network(const resumption *it) {
     DKI_TRY(dki_net_to_json(it->net, &text));
     const bool same = strcmp(text, dki_safetensors_metadata(&it->file, DKI_MODEL_KEY)) == 0;
     dki_release(&it->net->context->allocator, text);
-    DKI_REQUIRE(same || it->anyway, DK_E_STATE,
-                "the network isn't the checkpoint's: its layers, loss, seed, preprocessing or class "
-                "names differ. Make it of the same options and data, or load it from the checkpoint");
+    DKI_REQUIRE(
+        same || it->anyway, DK_E_STATE,
+        "the network isn't the checkpoint's: its layers, loss, seed, preprocessing or class "
+        "names differ. Make it of the same options and data, or load it from the checkpoint");
     return DK_OK;
 }
 

@@ -34,7 +34,7 @@ static const dki_field option_fields[] = {OPTION(batch, INTEGER),
 
 #define ENVIRONMENT(name, kind) DKI_FIELD(dki_environment, name, kind)
 static const dki_field environment_fields[] = {
-    ENVIRONMENT(deltak, TEXT), ENVIRONMENT(device, TEXT),    ENVIRONMENT(library, TEXT),
+    ENVIRONMENT(deltak, TEXT), ENVIRONMENT(device, TEXT), ENVIRONMENT(library, TEXT),
     ENVIRONMENT(kernel, TEXT), ENVIRONMENT(precision, TEXT)};
 
 #define PROGRESS(name, kind) DKI_FIELD(dki_run_progress, name, kind)
@@ -44,29 +44,22 @@ static const dki_field progress_fields[] = {
 
 /* The others are made anew by the next step's begin. */
 #define STATE(name, kind) DKI_FIELD(dki_step_state, name, kind)
-static const dki_field state_fields[] = {STATE(tick, UNSIGNED),
-                                         STATE(applied, UNSIGNED),
-                                         STATE(seed, UNSIGNED),
-                                         STATE(loss, DOUBLE),
-                                         STATE(beta1_power, DOUBLE),
-                                         STATE(beta2_power, DOUBLE),
-                                         STATE(loss_scale, FLOAT),
-                                         STATE(delta_scale, FLOAT),
-                                         STATE(good_ticks, WORD)};
+static const dki_field state_fields[] = {
+    STATE(tick, UNSIGNED),    STATE(applied, UNSIGNED),   STATE(seed, UNSIGNED),
+    STATE(loss, DOUBLE),      STATE(beta1_power, DOUBLE), STATE(beta2_power, DOUBLE),
+    STATE(loss_scale, FLOAT), STATE(delta_scale, FLOAT),  STATE(good_ticks, WORD)};
 
 #define FIT(name, kind) DKI_FIELD(dki_fit_state, name, kind)
 static const dki_field asked_fields[] = {FIT(epochs, INTEGER),       FIT(early_stop, INTEGER),
                                          FIT(restore_best, BOOLEAN), FIT(in_order, BOOLEAN),
                                          FIT(train, TEXT),           FIT(valid, TEXT)};
-static const dki_field fit_fields[] = {FIT(epochs, INTEGER),        FIT(early_stop, INTEGER),
-                                       FIT(restore_best, BOOLEAN),  FIT(in_order, BOOLEAN),
-                                       FIT(train, TEXT),            FIT(valid, TEXT),
-                                       FIT(epoch, INTEGER),         FIT(begun, BOOLEAN),
-                                       FIT(rows, INTEGER),          FIT(steps, INTEGER),
-                                       FIT(train_loss, DOUBLE),     FIT(valid_loss, DOUBLE),
-                                       FIT(best_loss, DOUBLE),      FIT(best_epoch, INTEGER),
-                                       FIT(stopped_early, BOOLEAN), FIT(has_best, BOOLEAN),
-                                       FIT(seconds, DOUBLE)};
+static const dki_field fit_fields[] = {
+    FIT(epochs, INTEGER),   FIT(early_stop, INTEGER), FIT(restore_best, BOOLEAN),
+    FIT(in_order, BOOLEAN), FIT(train, TEXT),         FIT(valid, TEXT),
+    FIT(epoch, INTEGER),    FIT(begun, BOOLEAN),      FIT(rows, INTEGER),
+    FIT(steps, INTEGER),    FIT(train_loss, DOUBLE),  FIT(valid_loss, DOUBLE),
+    FIT(best_loss, DOUBLE), FIT(best_epoch, INTEGER), FIT(stopped_early, BOOLEAN),
+    FIT(has_best, BOOLEAN), FIT(seconds, DOUBLE)};
 
 #define TO_JSON(table, values) dki_fields_to_json(table, DKI_FIELD_COUNT(table), values)
 #define FROM_JSON(table, root, key, values)                                                        \
@@ -125,10 +118,9 @@ dk_status dki_run_state_to_json(const dki_run_state *run, const dk_allocator *al
     json_t *root = json_pack(
         "{s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "format", FORMAT, "environment",
         TO_JSON(environment_fields, &run->environment), "options",
-        TO_JSON(option_fields, &run->options), "progress",
-        TO_JSON(progress_fields, &run->progress), "state", TO_JSON(state_fields, &run->state),
-        "fit", run->fitting ? TO_JSON(fit_fields, &run->fit) : json_null(), "plans",
-        plans_to_json(run));
+        TO_JSON(option_fields, &run->options), "progress", TO_JSON(progress_fields, &run->progress),
+        "state", TO_JSON(state_fields, &run->state), "fit",
+        run->fitting ? TO_JSON(fit_fields, &run->fit) : json_null(), "plans", plans_to_json(run));
     return dki_json_dump(allocator, root, "the state of the training", text);
 }
 
@@ -148,8 +140,8 @@ static dk_status check(const dki_run_state *run) {
     if (!run->fitting) return DK_OK;
     DKI_REQUIRE(fit->epochs >= 1 && fit->epochs <= INT32_MAX && fit->epoch >= 1 &&
                     fit->epoch <= fit->epochs + 1 && fit->rows >= 0 && fit->steps >= 0 &&
-                    fit->early_stop >= 0 && fit->best_epoch >= 0 &&
-                    fit->best_epoch <= fit->epoch && fit->seconds >= 0.0,
+                    fit->early_stop >= 0 && fit->best_epoch >= 0 && fit->best_epoch <= fit->epoch &&
+                    fit->seconds >= 0.0,
                 DK_E_MODEL, "its place in the epochs is out of range");
     return DK_OK;
 }
