@@ -17,7 +17,8 @@ static const struct argp_option options[] = {
      "How often: 50steps, 30s or 1epochs; more than one may be given (default 600s)", 0},
     {"checkpoint-keep", KEY_KEEP, "K", 0, "Keep the last K (default {})", 0},
     {"resume", KEY_RESUME, "PATH", 0,
-     "Go on from a checkpoint, or from the newest of a folder, to the bits that an uninterrupted run "
+     "Go on from a checkpoint, or from the newest of a folder, to the bits that an uninterrupted "
+     "run "
      "gives. Repeat the options of then; without --checkpoint it goes on saving there",
      0},
     {"resume-anyway", KEY_ANYWAY, NULL, 0,
