@@ -8,6 +8,8 @@
 #   make bench         deltak beside its bare products, PyTorch, JAX and scikit-learn, on the CPU and on
 #                      a GPU where there is one: bench/results, the tables and the charts (15 minutes)
 #   make bench QUICK=1 a minute's run, shown here, which changes nothing outside build/
+#   make reliability   runs the suite with the long form of each test, and writes the tables of
+#                      docs/reliability.md
 #   make gpu-bundle    packs tests and benchmarks for a GPU machine without a toolchain: build/gpu-bundle
 #   make gpu-test      the device tests on this machine's GPU (skipped without one)
 #   make gpu-sanitize  the same under compute-sanitizer: memcheck, racecheck, initcheck, synccheck
@@ -26,7 +28,7 @@ PEERS ?= build/peers
 QUICK ?=
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp' '*.cu' '*.cuh')
 
-.PHONY: all deps demo test bench gpu-bundle gpu-test gpu-sanitize format check-format clean
+.PHONY: all deps demo test bench reliability gpu-bundle gpu-test gpu-sanitize format check-format clean
 
 all: deps
 	cmake --preset release $(CMAKE_FLAGS)
@@ -56,6 +58,13 @@ bench: all
 	@scripts/setup-debian.sh bench
 	@[ $(PEERS) != build/peers ] || $(MAKE) $(PEERS)/installed
 	bench/run.sh $(BUILD) $(PEERS) $(QUICK)
+
+reliability: all
+	rm -rf build/reliability && mkdir -p build/reliability
+	DELTAK_TEST_LONG=1 GTEST_OUTPUT=json:$(CURDIR)/build/reliability/ \
+	    ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS)
+	scripts/reliability.py collect build/reliability
+	scripts/reliability.py write
 
 gpu-bundle: all
 	scripts/gpu-bundle.sh $(BUILD) $(BUNDLE)
