@@ -110,8 +110,7 @@ TEST_F(Refusals, OptionsMustBeThoseOfThenUnlessWanted) {
         expect_error_names("with the optimizer adamw, not sgd");
     }
     EXPECT_EQ(parameter_bits(net.get()), before);
-    support::promise("Resume is bit-exact", "refused: other options",
-                     std::size(changes) + 1);
+    support::promise("Resume is bit-exact", "refused: other options", std::size(changes) + 1);
 }
 
 TEST_F(Refusals, OptionsMayBeLeftToTheCheckpoint) {
@@ -123,11 +122,9 @@ TEST_F(Refusals, TheNetworkMustBeTheOneOfThen) {
     support::Net wider = support::net_for(data.get(), {6});
     EXPECT_EQ(resume(wider.get(), nullptr), DK_E_SHAPE);
     EXPECT_EQ(resume(wider.get(), nullptr, true), DK_E_SHAPE);
-    support::Net others[] = {support::net_for(data.get(), {5}, DK_RELU),
-                             support::net_for(data.get(), {5}, DK_TANH, 2),
-                             support::net_for(support::synth(context.get(), "synth:spirals", 60, 2)
-                                                  .get(),
-                                              {5})};
+    support::Net others[] = {
+        support::net_for(data.get(), {5}, DK_RELU), support::net_for(data.get(), {5}, DK_TANH, 2),
+        support::net_for(support::synth(context.get(), "synth:spirals", 60, 2).get(), {5})};
     for (const support::Net &other : others) {
         const std::vector<uint32_t> before = parameter_bits(other.get());
         EXPECT_EQ(resume(other.get(), nullptr), DK_E_STATE);

@@ -22,6 +22,7 @@ void cli_curve_add(cli_curve *curve, const dk_progress *progress) {
     }
     bool classes = curve->task == DK_TASK_CLASSIFICATION;
     curve->has_valid |= progress->has_valid;
+    if (curve->count == 0) curve->first = (size_t)progress->epoch;
     curve->train[curve->count] = progress->loss;
     curve->valid[curve->count] = progress->has_valid ? progress->valid_loss : NAN;
     curve->metric[curve->count] =

@@ -9,6 +9,7 @@
 typedef struct cli_curve {
     dk_task task;
     bool has_valid;
+    size_t first; /* epoch; 1 unless the run was resumed */
     size_t count, capacity;
     double *train;  /* [count] training loss of an epoch */
     double *valid;  /* [count] validation loss */

@@ -10,11 +10,11 @@ typedef struct panel {
     FILE *out;
     double top;
     cli_axis y;
-    size_t count; /* epochs */
+    size_t first, count; /* epochs */
 } panel;
 
 static double place_x(const panel *p, size_t epoch) {
-    double part = p->count > 1 ? (double)(epoch - 1) / (double)(p->count - 1) : 0.5;
+    double part = p->count > 1 ? (double)(epoch - p->first) / (double)(p->count - 1) : 0.5;
     return LEFT + part * (WIDTH - LEFT - RIGHT);
 }
 
@@ -43,8 +43,10 @@ static void draw_axes(const panel *p, const char *title, const char *unit) {
                 y + 4, p->y.ticks[i], unit);
     }
     size_t step = epoch_step(p->count);
-    for (size_t epoch = 1; epoch <= p->count; ++epoch) {
-        if (epoch % step && epoch != 1 && !(epoch == p->count && epoch % step > step / 2)) continue;
+    const size_t end = p->first + p->count;
+    for (size_t epoch = p->first; epoch < end; ++epoch) {
+        if (epoch % step && epoch != p->first && !(epoch + 1 == end && epoch % step > step / 2))
+            continue;
         double x = place_x(p, epoch);
         fprintf(p->out, "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" class=\"axis\"/>\n",
                 x, bottom, x, bottom + 5);
@@ -62,7 +64,8 @@ static void draw_series(const panel *p, const double *values, const char *name) 
     bool pen_down = false;
     for (size_t i = 0; i < p->count; ++i) {
         double y = place_y(p, values[i]);
-        if (isfinite(y)) fprintf(p->out, "%c%.1f %.1f", pen_down ? 'L' : 'M', place_x(p, i + 1), y);
+        if (isfinite(y))
+            fprintf(p->out, "%c%.1f %.1f", pen_down ? 'L' : 'M', place_x(p, p->first + i), y);
         pen_down = isfinite(y);
     }
     fprintf(p->out, "\"/>\n");
@@ -71,7 +74,7 @@ static void draw_series(const panel *p, const double *values, const char *name) 
         double y = place_y(p, values[i]);
         if (isfinite(y))
             fprintf(p->out, "<circle class=\"%s dot\" cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n", name,
-                    place_x(p, i + 1), y);
+                    place_x(p, p->first + i), y);
     }
 }
 
@@ -98,7 +101,7 @@ bool cli_curve_svg(const cli_curve *curve, const char *path) {
             "viewBox=\"0 0 %d %d\">\n<title>Learning curve</title>\n%s"
             "<rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
             WIDTH, height, WIDTH, height, STYLE);
-    panel p = {.out = file.stream, .count = curve->count};
+    panel p = {.out = file.stream, .first = curve->first, .count = curve->count};
     p.y = cli_axis_over(curve->train, curve->valid, curve->count, true);
     draw_axes(&p, "Loss", "");
     draw_series(&p, curve->train, "train");

@@ -79,9 +79,10 @@ void cli_curve_text(const cli_curve *curve, FILE *stream, bool utf8, int columns
             print_cell(&c, row * columns + column, stream, utf8);
         fputc('\n', stream);
     }
-    char last[32];
-    int width = snprintf(last, sizeof last, "%zu", curve->count);
-    fprintf(stream, "%*s  1%*s%s epochs\n", LABEL, "", columns - 1 - width, "", last);
+    char first[32], last[32];
+    int width = snprintf(first, sizeof first, "%zu", curve->first);
+    width += snprintf(last, sizeof last, "%zu", curve->first + curve->count - 1);
+    fprintf(stream, "%*s  %s%*s%s epochs\n", LABEL, "", first, columns - width, "", last);
     free(c.cells);
     free(c.marks);
 }
