@@ -408,17 +408,21 @@ TEST(Number, TheShortestTextReadsBack) {
                  {1e100, "1e+100"},
                  {1.0 / 3, "0.3333333333333333"},
                  {0x1p53, "9007199254740992"}};
+    bool is_number = false;
     for (const auto &c : cases) {
         char text[DKI_NUMBER_TEXT];
         dki_number_text(c.value, text);
         EXPECT_STREQ(text, c.text);
         double value = -1;
-        EXPECT_TRUE(dki_number_parse(text, &value));
+        EXPECT_EQ(dki_number_parse(text, &value, &is_number), DK_OK);
+        EXPECT_TRUE(is_number);
         EXPECT_EQ(value, c.value);
     }
     double value;
-    for (const char *text : {"", "x", "1x", "nan", "inf", "0x10", "1 ", " 1", "1e999", "-"})
-        EXPECT_FALSE(dki_number_parse(text, &value)) << text;
+    for (const char *text : {"", "x", "1x", "nan", "inf", "0x10", "1 ", " 1", "1e999", "-"}) {
+        EXPECT_EQ(dki_number_parse(text, &value, &is_number), DK_OK);
+        EXPECT_FALSE(is_number) << text;
+    }
 }
 
 } // namespace

@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static void release_file(const dk_allocator *allocator, void *owned) {
     dki_file_release(allocator, owned);
@@ -96,8 +95,4 @@ dk_status dki_join_path(const dk_allocator *allocator, const char *directory, co
     DKI_TRY(dki_new(allocator, path, bytes, "the name of a file"));
     snprintf(*path, bytes, "%s/%s%s", directory, name, suffix);
     return DK_OK;
-}
-
-bool dki_path_exists(const char *path) {
-    return access(path, F_OK) == 0;
 }

@@ -26,7 +26,4 @@ dk_status dki_apply_label_column(const dki_request *request, const char *name, c
 dk_status dki_join_path(const dk_allocator *allocator, const char *directory, const char *name,
                         const char *suffix, char **path);
 
-/** Whether there is a file (or anything else) of that name. */
-bool dki_path_exists(const char *path);
-
 #endif

@@ -172,9 +172,11 @@ static dk_status map_by_names(const dki_request *request, const dki_labels *labe
     DKI_TRY_OUT(dki_new(request->allocator, &texts, count, "the classes by name"));
     for (size_t c = 0; c < count; ++c) {
         double value = 0;
+        bool is_number = false;
         const char *name = known.names[c];
         known.classes[c] = (known_class){name, (int32_t)c};
-        if (labels->numbers && dki_number_parse(name, &value)) {
+        if (labels->numbers) DKI_TRY_OUT(dki_number_parse(name, &value, &is_number));
+        if (is_number) {
             dki_number_text(value, texts[c]);
             known.classes[c].name = texts[c];
         }
@@ -222,7 +224,10 @@ static dk_status check_texts_are_none(const dki_labels *labels) {
     if (labels->numbers) return DK_OK;
     double value = 0;
     int64_t i = 0;
-    while (i < labels->rows - 1 && dki_number_parse(labels->texts[i], &value)) ++i;
+    for (bool is_number = true; i < labels->rows - 1; ++i) {
+        DKI_TRY(dki_number_parse(labels->texts[i], &value, &is_number));
+        if (!is_number) break;
+    }
     return dki_fail(DK_E_DATA,
                     PLACE_FORMAT ": the label \"%.64s\" is no number: a regression needs numbers; "
                                  "choose another label column, or classification",

@@ -31,12 +31,14 @@ void dki_number_text(double value, char text[DKI_NUMBER_TEXT]) {
     restore_point(text);
 }
 
-bool dki_number_parse(const char *text, double *value) {
-    if (strspn(text, "0123456789+-.eE") != strlen(text)) return false;
+dk_status dki_number_parse(const char *text, double *value, bool *is_number) {
+    *is_number = false;
+    if (strspn(text, "0123456789+-.eE") != strlen(text)) return DK_OK;
     locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!plain) return false;
+    DKI_REQUIRE(plain, DK_E_MEMORY, "out of memory: a locale can't be made");
     char *end = NULL;
     *value = strtod_l(text, &end, plain);
     freelocale(plain);
-    return end != text && *end == '\0' && isfinite(*value);
+    *is_number = end != text && *end == '\0' && isfinite(*value);
+    return DK_OK;
 }

@@ -2,8 +2,7 @@
 #ifndef DKI_NUMBER_H
 #define DKI_NUMBER_H
 
-#include <stdbool.h>
-#include <stddef.h>
+#include "base/error.h"
 
 enum { DKI_NUMBER_TEXT = 32 };
 
@@ -11,7 +10,7 @@ enum { DKI_NUMBER_TEXT = 32 };
  *  far as a double holds them exactly (2⁵³); −0 is "0". */
 void dki_number_text(double value, char text[DKI_NUMBER_TEXT]);
 
-/** Reads a whole text as a finite decimal number. */
-bool dki_number_parse(const char *text, double *value);
+/** Reads a whole text as a finite decimal number, if it is one. DK_E_MEMORY. */
+dk_status dki_number_parse(const char *text, double *value, bool *is_number);
 
 #endif

@@ -1,6 +1,9 @@
 /* dk_dataset_open: which source a text means, and what is asked of it. */
 #include "base/names.h"
 #include "data/source.h"
+#include "format/file.h"
+#include "format/idx.h"
+#include "format/npy.h"
 #include "model/net.h"
 
 #include <errno.h>
@@ -41,9 +44,12 @@ static dk_status fail_missing(const char *path) {
 }
 
 static dk_status choose_directory(const dki_request *request, source_fn *source) {
-    if (dki_is_idx_directory(request->source))
+    bool idx = false, npy = false;
+    DKI_TRY(dki_is_idx_directory(request->source, &idx));
+    DKI_TRY(dki_is_npy_directory(request->source, &npy));
+    if (idx)
         *source = dki_source_idx_directory;
-    else if (dki_is_npy_directory(request->source))
+    else if (npy)
         *source = dki_source_npy_directory;
     else
         return dki_fail(DK_E_DATA,
@@ -54,11 +60,14 @@ static dk_status choose_directory(const dki_request *request, source_fn *source)
 }
 
 static dk_status choose_file(const dki_request *request, bool regular, source_fn *source) {
+    unsigned char head[8];
+    size_t got = 0;
     DKI_TRY(no_test_part(request));
     /* A pipe can be read only once, so its first bytes are not looked at: it is a table. */
-    if (regular && dki_is_npy_file(request->source))
+    if (regular) DKI_TRY(dki_file_peek(request->source, head, sizeof head, &got));
+    if (dki_npy_is(head, got))
         *source = dki_source_npy;
-    else if (regular && dki_is_idx_file(request->source))
+    else if (dki_idx_is(head, got))
         *source = dki_source_idx;
     else
         *source = dki_source_table;

@@ -48,11 +48,8 @@ dk_status dki_source_idx_directory(const dki_request *request, dki_storage *stor
 dk_status dki_source_spirals(const dki_request *request, dki_storage *storage);
 dk_status dki_source_teacher(const dki_request *request, dki_storage *storage);
 
-/** Whether a directory holds this part of MNIST or of x.npy and y.npy. */
-bool dki_is_idx_directory(const char *path);
-bool dki_is_npy_directory(const char *path);
-/** Whether a file starts as an IDX file (after gunzip) or an NPY file does. */
-bool dki_is_idx_file(const char *path);
-bool dki_is_npy_file(const char *path);
+/** Whether a directory holds files of MNIST's names, or x.npy. DK_E_IO: the system doesn't say. */
+dk_status dki_is_idx_directory(const char *path, bool *is);
+dk_status dki_is_npy_directory(const char *path, bool *is);
 
 #endif

@@ -7,29 +7,22 @@
 
 static const char images_name[] = "images-idx3", labels_name[] = "labels-idx1";
 
-bool dki_is_idx_file(const char *path) {
-    unsigned char head[8];
-    size_t got = 0;
-    return dki_file_peek(path, head, sizeof head, &got) == DK_OK && dki_idx_is(head, got);
-}
-
-/* `path`, or `path`.gz where only that exists. DK_E_MEMORY. */
+/* `path`, or `path`.gz where only that exists. DK_E_IO, DK_E_MEMORY. */
 static dk_status with_or_without_gz(const dk_allocator *allocator, const char *directory,
                                     const char *name, char **path) {
-    DKI_TRY(dki_join_path(allocator, directory, name, "", path));
-    if (dki_path_exists(*path)) return DK_OK;
-    char *compressed = NULL;
-    dk_status status = dki_join_path(allocator, directory, name, ".gz", &compressed);
-    if (status == DK_OK && dki_path_exists(compressed)) {
-        dki_release(allocator, *path);
-        *path = compressed;
-        return DK_OK;
-    }
-    dki_release(allocator, compressed);
-    if (status != DK_OK) {
-        dki_release(allocator, *path);
-        *path = NULL;
-    }
+    char *plain = NULL, *packed = NULL;
+    bool has_plain = false, has_packed = false;
+    dk_status status = DK_OK;
+    DKI_TRY_OUT(dki_join_path(allocator, directory, name, "", &plain));
+    DKI_TRY_OUT(dki_join_path(allocator, directory, name, ".gz", &packed));
+    DKI_TRY_OUT(dki_file_exists(plain, &has_plain));
+    DKI_TRY_OUT(dki_file_exists(packed, &has_packed));
+    char **chosen = has_packed && !has_plain ? &packed : &plain;
+    *path = *chosen;
+    *chosen = NULL;
+out:
+    dki_release(allocator, plain);
+    dki_release(allocator, packed);
     return status;
 }
 
@@ -66,24 +59,28 @@ static dk_status read_labels(const dki_request *request, const char *path, int64
 
 /* ----- MNIST's four names ----- */
 
-static bool has_images(const char *directory, const char *part) {
+static dk_status has_images(const char *directory, const char *part, bool *has) {
     char name[PATH_MAX];
-    for (int gz = 0; gz < 2; ++gz) {
+    *has = false;
+    for (int gz = 0; gz < 2 && !*has; ++gz) {
         int length = snprintf(name, sizeof name, "%s/%s-%s-ubyte%s", directory, part, images_name,
                               gz ? ".gz" : "");
-        if (length > 0 && (size_t)length < sizeof name && dki_path_exists(name)) return true;
+        if (length > 0 && (size_t)length < sizeof name) DKI_TRY(dki_file_exists(name, has));
     }
-    return false;
+    return DK_OK;
 }
 
-bool dki_is_idx_directory(const char *path) {
-    return has_images(path, "train") || has_images(path, "t10k");
+dk_status dki_is_idx_directory(const char *path, bool *is) {
+    DKI_TRY(has_images(path, "train", is));
+    return *is ? DK_OK : has_images(path, "t10k", is);
 }
 
 dk_status dki_source_idx_directory(const dki_request *request, dki_storage *storage) {
     const dk_allocator *allocator = request->allocator;
     bool test = request->options.part == DK_PART_TEST;
-    DKI_REQUIRE(has_images(request->source, test ? "t10k" : "train"), test ? DK_E_STATE : DK_E_DATA,
+    bool has = false;
+    DKI_TRY(has_images(request->source, test ? "t10k" : "train", &has));
+    DKI_REQUIRE(has, test ? DK_E_STATE : DK_E_DATA,
                 "%s has no %s part: there is no %s-images-idx3-ubyte (or .gz) in it",
                 request->source, test ? "test" : "training", test ? "t10k" : "train");
     char *images = NULL, *labels = NULL;

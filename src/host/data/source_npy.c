@@ -8,23 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool dki_is_npy_file(const char *path) {
-    unsigned char head[8];
-    size_t got = 0;
-    return dki_file_peek(path, head, sizeof head, &got) == DK_OK && dki_npy_is(head, got);
-}
-
-/* dki_npy_open, and a clear word where the file is compressed: it couldn't be mapped. */
-static dk_status open_array(const char *path, dki_file *file, dki_array *array) {
-    unsigned char magic[2] = {0, 0};
-    FILE *raw = fopen(path, "rb");
-    size_t got = raw ? fread(magic, 1, sizeof magic, raw) : 0;
-    if (raw) fclose(raw);
-    DKI_REQUIRE(!(got == 2 && magic[0] == 0x1f && magic[1] == 0x8b), DK_E_DATA,
-                "%s is a compressed NPY file, which can't be mapped: gunzip it first", path);
-    return dki_npy_open(path, file, array);
-}
-
 /* ----- one matrix, the label a column of it ----- */
 
 static dk_status choose_column(const dki_request *request, int64_t columns, int64_t *column) {
@@ -68,7 +51,7 @@ dk_status dki_source_npy(const dki_request *request, dki_storage *storage) {
     dki_file file = {0};
     dki_array array;
     dk_status status = DK_OK;
-    DKI_TRY_OUT(open_array(request->source, &file, &array));
+    DKI_TRY_OUT(dki_npy_open(request->source, &file, &array));
     bool labelled = request->options.task != DK_TASK_NONE;
     if (labelled && array.dims != 2) {
         status = dki_fail(DK_E_DATA,
@@ -88,17 +71,18 @@ out:
 
 /* ----- x.npy and y.npy ----- */
 
-bool dki_is_npy_directory(const char *path) {
+dk_status dki_is_npy_directory(const char *path, bool *is) {
     char name[PATH_MAX];
     int length = snprintf(name, sizeof name, "%s/x.npy", path);
-    return length > 0 && (size_t)length < sizeof name && dki_path_exists(name);
+    *is = false;
+    return length > 0 && (size_t)length < sizeof name ? dki_file_exists(name, is) : DK_OK;
 }
 
 static dk_status read_targets(const dki_request *request, const char *path, int64_t rows,
                               dki_storage *storage) {
     dki_file file = {0};
     dki_array array;
-    DKI_TRY(open_array(path, &file, &array));
+    DKI_TRY(dki_npy_open(path, &file, &array));
     dk_status status = dki_apply_label_array(request, path, &array, rows, storage);
     dki_file_release(request->allocator, &file);
     return status;
@@ -113,12 +97,14 @@ dk_status dki_source_npy_directory(const dki_request *request, dki_storage *stor
     dk_status status = DK_OK;
     DKI_TRY_OUT(dki_join_path(allocator, request->source, test ? "x_test" : "x", ".npy", &x));
     DKI_TRY_OUT(dki_join_path(allocator, request->source, test ? "y_test" : "y", ".npy", &y));
-    if (test && !dki_path_exists(x)) {
+    bool exists = false;
+    DKI_TRY_OUT(dki_file_exists(x, &exists));
+    if (test && !exists) {
         status = dki_fail(DK_E_STATE, "%s has no test part: there is no x_test.npy in it",
                           request->source);
         goto out;
     }
-    DKI_TRY_OUT(open_array(x, &file, &array));
+    DKI_TRY_OUT(dki_npy_open(x, &file, &array));
     DKI_TRY_OUT(dki_adopt_features(request, x, &file, &array, storage));
     storage->mapped = true;
     DKI_TRY_OUT(dki_check_features(request, storage->features_count));

@@ -41,10 +41,25 @@ dk_status dki_file_fail(const char *path, const char *verb, int error) {
     return dki_fail(DK_E_IO, "%s: can't %s it: %m: %s", path, verb, remedy(error));
 }
 
+int dki_file_open(const char *path, int flags, mode_t mode) {
+    int descriptor;
+    do {
+        descriptor = open(path, flags | O_CLOEXEC, mode);
+    } while (descriptor < 0 && errno == EINTR);
+    return descriptor;
+}
+
+dk_status dki_file_exists(const char *path, bool *exists) {
+    struct stat ignored;
+    *exists = stat(path, &ignored) == 0;
+    return *exists || errno == ENOENT || errno == ENOTDIR ? DK_OK
+                                                          : dki_file_fail(path, "read", errno);
+}
+
 /* Opens for reading, with more `flags` or 0; *status_of is the file's fstat. */
 static dk_status open_to_read(const char *path, int flags, int *descriptor,
                               struct stat *status_of) {
-    *descriptor = open(path, O_RDONLY | O_CLOEXEC | flags);
+    *descriptor = dki_file_open(path, O_RDONLY | flags, 0);
     if (*descriptor < 0) return dki_file_fail(path, "read", errno);
     int error = fstat(*descriptor, status_of) != 0 ? errno
                 : S_ISDIR(status_of->st_mode)      ? EISDIR
@@ -143,15 +158,15 @@ dk_status dki_file_peek(const char *path, unsigned char *head, size_t bytes, siz
     struct stat status_of;
     *got = 0;
     DKI_TRY(open_to_read(path, 0, &descriptor, &status_of));
-    ssize_t count = read_retrying(descriptor, raw, sizeof raw);
+    size_t count = 0;
+    ssize_t more;
+    while ((more = read_retrying(descriptor, raw + count, sizeof raw - count)) > 0)
+        count += (size_t)more;
     int error = errno;
     close(descriptor);
-    if (count < 0) return dki_file_fail(path, "read", error);
-    if (dki_is_gzip(raw, (size_t)count)) {
-        *got = dki_inflate_head(raw, (size_t)count, head, bytes);
-        return DK_OK;
-    }
-    *got = (size_t)count < bytes ? (size_t)count : bytes;
+    if (more < 0) return dki_file_fail(path, "read", error);
+    if (dki_is_gzip(raw, count)) return dki_inflate_head(path, raw, count, head, bytes, got);
+    *got = count < bytes ? count : bytes;
     memcpy(head, raw, *got);
     return DK_OK;
 }

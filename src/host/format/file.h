@@ -5,11 +5,19 @@
 
 #include "base/error.h"
 
+#include <sys/types.h>
+
 /** More bytes than this are refused when a file is read whole or inflated: 64 GiB. */
 #define DKI_FILE_LIMIT ((size_t)1 << 36)
 
 /** DK_E_IO: "path: can't <verb> it: <strerror>: <remedy>". */
 dk_status dki_file_fail(const char *path, const char *verb, int error);
+
+/** open with O_CLOEXEC, again as long as a signal interrupts it. */
+int dki_file_open(const char *path, int flags, mode_t mode);
+
+/** Whether there is a file (or anything else) of that name. DK_E_IO: the system doesn't say. */
+dk_status dki_file_exists(const char *path, bool *exists);
 
 /** The bytes of a file. All zero is a valid empty one. */
 typedef struct dki_file {
@@ -36,7 +44,7 @@ dk_status dki_file_map(const char *path, dki_file *file);
 void dki_file_release(const dk_allocator *allocator, dki_file *file);
 
 /** The first bytes of a file, inflated if it is gzip: *got of them, fewer than `bytes` where the
- *  file ends or the gzip is damaged. DK_E_IO. */
+ *  file ends or the gzip is damaged. DK_E_IO, DK_E_MEMORY. */
 dk_status dki_file_peek(const char *path, unsigned char *head, size_t bytes, size_t *got);
 
 /** A file being written. All zero is a valid closed one. */

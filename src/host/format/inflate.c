@@ -32,9 +32,12 @@ static size_t position(const inflater *it) {
     return (size_t)(it->stream.next_in - it->data);
 }
 
+static dk_status no_memory(const char *name) {
+    return dki_fail(DK_E_MEMORY, "%s: out of memory while inflating it", name);
+}
+
 static dk_status explain(const inflater *it, int result) {
-    if (result == Z_MEM_ERROR)
-        return dki_fail(DK_E_MEMORY, "%s: out of memory while inflating it", it->name);
+    if (result == Z_MEM_ERROR) return no_memory(it->name);
     if (result == Z_BUF_ERROR)
         return dki_fail(DK_E_DATA,
                         "%s: the gzip is cut short: its %zu bytes hold no end of the data; fetch "
@@ -121,7 +124,8 @@ out:
     return status;
 }
 
-size_t dki_inflate_head(const unsigned char *data, size_t bytes, unsigned char *head, size_t room) {
+dk_status dki_inflate_head(const char *name, const unsigned char *data, size_t bytes,
+                           unsigned char *head, size_t room, size_t *got) {
     z_stream stream = {.next_in = (unsigned char *)data,
                        .avail_in = (uInt)bytes,
                        .next_out = head,
@@ -129,8 +133,11 @@ size_t dki_inflate_head(const unsigned char *data, size_t bytes, unsigned char *
                        .zalloc = zlib_alloc,
                        .zfree = zlib_free,
                        .opaque = (void *)&dki_libc_allocator};
-    if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK) return 0;
-    inflate(&stream, Z_SYNC_FLUSH);
+    *got = 0;
+    if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK) return no_memory(name);
+    int result = inflate(&stream, Z_SYNC_FLUSH);
     inflateEnd(&stream);
-    return room - stream.avail_out;
+    if (result == Z_MEM_ERROR) return no_memory(name);
+    *got = room - stream.avail_out;
+    return DK_OK;
 }

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "format/bytes.h"
+#include "format/inflate.h"
 #include "format/npy_header.h"
 
 #include <inttypes.h>
@@ -64,7 +65,11 @@ dk_status dki_npy_parse(const char *name, const void *data, size_t bytes, dki_ar
 
 dk_status dki_npy_open(const char *path, dki_file *file, dki_array *array) {
     DKI_TRY(dki_file_map(path, file));
-    dk_status status = dki_npy_parse(path, file->data, file->bytes, array);
+    dk_status status =
+        dki_is_gzip(file->data, file->bytes)
+            ? dki_fail(DK_E_DATA,
+                       "%s is a compressed NPY file, which can't be mapped: gunzip it first", path)
+            : dki_npy_parse(path, file->data, file->bytes, array);
     if (status != DK_OK) dki_file_release(NULL, file); /* a map needs no allocator */
     return status;
 }
