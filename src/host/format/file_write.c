@@ -27,7 +27,7 @@ static dk_status create_temporary(dki_writer *writer, mode_t mode) {
     for (int attempt = 0; attempt < TRIES; ++attempt) {
         snprintf(writer->temporary + folder, NAME_ROOM, ".deltak-%ld-%d.tmp", (long)getpid(),
                  attempt);
-        writer->descriptor = open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+        writer->descriptor = dki_file_open(writer->temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
         if (writer->descriptor >= 0) {
             writer->open = true;
             return DK_OK;
@@ -46,7 +46,7 @@ static dk_status create_temporary(dki_writer *writer, mode_t mode) {
 
 /* Opens a device or a pipe: there is nothing to keep whole, and no renaming over it. */
 static dk_status open_directly(dki_writer *writer) {
-    writer->descriptor = open(writer->target, O_WRONLY | O_CLOEXEC);
+    writer->descriptor = dki_file_open(writer->target, O_WRONLY, 0);
     if (writer->descriptor < 0) return dki_file_fail(writer->path, "write", errno);
     writer->open = true;
     return DK_OK;
@@ -78,6 +78,7 @@ dk_status dki_writer_open(const dk_allocator *allocator, const char *path, dki_w
     char resolved[PATH_MAX];
     /* A link is followed, so that it stays one; what isn't there yet is written under its name. */
     const char *target = realpath(path, resolved) ? resolved : path;
+    if (target == path && errno != ENOENT) return dki_file_fail(path, "write", errno);
     dk_status status = DK_OK;
     DKI_TRY_OUT(dki_copy_text(allocator, path, &writer->path));
     DKI_TRY_OUT(dki_copy_text(allocator, target, &writer->target));
@@ -93,18 +94,26 @@ dk_status dki_writer_put(dki_writer *writer, const void *data, size_t bytes) {
     while (bytes > 0) {
         ssize_t written = write(writer->descriptor, at, bytes);
         if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return dki_file_fail(writer->path, "write", errno);
+        if (written <= 0) return dki_file_fail(writer->path, "write", written ? errno : EIO);
         at += written;
         bytes -= (size_t)written;
     }
     return DK_OK;
 }
 
+static int sync_retrying(int descriptor) {
+    int result;
+    do {
+        result = fsync(descriptor);
+    } while (result != 0 && errno == EINTR);
+    return result;
+}
+
 /* Some file systems can't, and a folder may be closed to readers: the file is in place all the same. */
 dk_status dki_folder_sync(const char *folder, const char *path) {
-    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int descriptor = dki_file_open(folder, O_RDONLY | O_DIRECTORY, 0);
     if (descriptor < 0) return DK_OK;
-    int error = fsync(descriptor) == 0 ? 0 : errno;
+    int error = sync_retrying(descriptor) == 0 ? 0 : errno;
     close(descriptor);
     return error == EIO ? dki_file_fail(path, "write", error) : DK_OK;
 }
@@ -120,9 +129,10 @@ static dk_status sync_folder(const dki_writer *writer) {
 
 static dk_status finish(dki_writer *writer) {
     int error = 0;
-    if (writer->temporary && fsync(writer->descriptor) != 0) error = errno;
+    if (writer->temporary && sync_retrying(writer->descriptor) != 0) error = errno;
     writer->open = false;
-    if (close(writer->descriptor) != 0 && !error) error = errno;
+    /* An interrupted close has closed the file all the same. */
+    if (close(writer->descriptor) != 0 && errno != EINTR && !error) error = errno;
     if (error) return dki_file_fail(writer->path, "write", error);
     if (!writer->temporary) return DK_OK;
     if (rename(writer->temporary, writer->target) != 0)
