@@ -1,0 +1,219 @@
+// Failures while networks are made, saved, loaded, trained and used.
+#include "subjects.h"
+
+namespace faults {
+namespace {
+
+using support::Folder;
+
+constexpr int64_t hidden[] = {5};
+
+Subject context(const Folder &) {
+    auto made = std::make_shared<support::Context>();
+    return {[=] {
+                dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
+                options.device = "cpu";
+                options.threads = 3;
+                dk_context *context = reinterpret_cast<dk_context *>(16);
+                const dk_status status = dk_context_create(&context, &options);
+                return keep(*made, context, status);
+            },
+            [=] { return std::string(*made ? "a context" : "none"); }};
+}
+
+Subject net(const Folder &) {
+    auto all = objects(1);
+    all->data = support::synth(all->context.get(), "synth:teacher", 30, 1, 3, 2);
+    return {[=] {
+                dk_net *made = reinterpret_cast<dk_net *>(16);
+                const dk_status status =
+                    dk_net_create_for(&made, all->data.get(), hidden, 1, DK_RELU, 1);
+                return keep(all->net, made, status);
+            },
+            [=] { return seen(all->net); }};
+}
+
+Subject preprocessing(const Folder &) {
+    auto all = trainable();
+    return {[=] { return dk_net_learn_preprocessing(all->net.get(), all->valid.get()); },
+            [=] { return seen(all->net); }};
+}
+
+/// Classes, class weights, both preprocessings: whatever a file can hold.
+std::shared_ptr<Objects> describable(bool numbers) {
+    auto all = objects(1);
+    all->data = support::synth(all->context.get(), numbers ? "synth:teacher" : "synth:spirals", 30);
+    all->net = support::net_for(all->data.get(), {5});
+    return all;
+}
+
+Subject saved(const std::string &path, bool numbers) {
+    auto all = describable(numbers);
+    return {[=] { return dk_net_save(all->net.get(), path.c_str()); },
+            [=] { return seen(all->net); }};
+}
+
+Subject loaded(const Folder &folder, bool numbers) {
+    auto all = describable(numbers);
+    const std::string path = folder / "model";
+    EXPECT_EQ(dk_net_save(all->net.get(), path.c_str()), DK_OK) << dk_error_text();
+    all->net.reset();
+    return {[=] {
+                dk_net *made = reinterpret_cast<dk_net *>(16);
+                const dk_status status = dk_net_load(&made, all->context.get(), path.c_str());
+                return keep(all->net, made, status);
+            },
+            [=] { return seen(all->net); }};
+}
+
+Subject trainer(dk_optimizer optimizer) {
+    auto all = trainable();
+    return {[=] {
+                dk_train_options options = DK_TRAIN_OPTIONS_INIT;
+                options.optimizer = optimizer;
+                dk_trainer *made = reinterpret_cast<dk_trainer *>(16);
+                const dk_status status = dk_trainer_create(&made, all->net.get(), &options);
+                return keep(all->trainer, made, status);
+            },
+            [=] { return seen(all->net) + (all->trainer ? "trainer" : ""); }};
+}
+
+void add_trainer(Objects *all) {
+    dk_train_options options = DK_TRAIN_OPTIONS_INIT;
+    options.batch = 16;
+    options.schedule = DK_SCHEDULE_CONSTANT;
+    all->trainer = support::trainer(all->net.get(), options);
+}
+
+Subject step(dk_precision precision) {
+    auto all = trainable(precision);
+    add_trainer(all.get());
+    auto x = std::make_shared<std::vector<float>>(support::normal(10 * 2, 7));
+    return {[=] {
+                const int32_t labels[10] = {0, 1, 0, 1, 0, 1, 0, 1, 0, 1};
+                dk_batch batch = DK_BATCH_INIT;
+                batch.rows = 10;
+                batch.x = x->data();
+                batch.labels = labels;
+                double loss = 0;
+                return dk_trainer_step(all->trainer.get(), &batch, &loss);
+            },
+            [=] { return seen(all->net); }};
+}
+
+Subject fitted(const std::shared_ptr<Objects> &all, int64_t epochs, bool validates) {
+    add_trainer(all.get());
+    return {[=] {
+                dk_fit_options options = DK_FIT_OPTIONS_INIT;
+                options.epochs = epochs;
+                options.early_stop = validates ? 2 : 0;
+                return dk_trainer_fit(all->trainer.get(), all->data.get(),
+                                      validates ? all->valid.get() : nullptr, &options, nullptr);
+            },
+            [=] { return seen(all->net); }};
+}
+
+/// The rows lie in a file, and are read ahead by a thread.
+Subject fitted_from_a_file(const Folder &folder) {
+    auto all = objects();
+    const std::string path =
+        folder.write("rows.npy", support::npy("<f4", false, "(40, 4)",
+                                              support::bytes_of(support::normal(160, 5))));
+    all->data = support::open(all->context.get(), path.c_str());
+    all->net = support::net_for(all->data.get(), {5});
+    return fitted(all, 1, false);
+}
+
+Subject evaluated(const Folder &) {
+    auto all = trainable();
+    auto loss = std::make_shared<double>(0);
+    return {[=] {
+                dk_metrics metrics;
+                const dk_status status =
+                    dk_evaluate(all->net.get(), all->valid.get(), 8, &metrics);
+                if (!status) *loss = metrics.loss;
+                return status;
+            },
+            [=] { return seen(all->net) + std::to_string(*loss); }};
+}
+
+Subject predicted(bool whole_set) {
+    auto all = trainable();
+    auto y = std::make_shared<std::vector<float>>(20 * 2, -1.0f);
+    auto x = std::make_shared<std::vector<float>>(support::normal(20 * 2, 9));
+    return {[=] {
+                std::vector<float> now(y->size());
+                const dk_status status =
+                    whole_set ? dk_predict_dataset(all->net.get(), all->valid.get(), now.data())
+                              : dk_predict(all->net.get(), x->data(), 20, now.data());
+                if (!status) *y = now;
+                return status;
+            },
+            [=] { return seen(all->net) + support::bytes_of(*y); }};
+}
+
+Subject session(const Folder &) {
+    auto all = trainable();
+    return {[=] {
+                dk_session *made = reinterpret_cast<dk_session *>(16);
+                const dk_status status =
+                    dk_session_create(&made, all->net.get(), 8, DK_SESSION_GRADIENTS);
+                return keep(all->session, made, status);
+            },
+            [=] { return seen(all->net) + (all->session ? "session" : ""); }};
+}
+
+/// The step and the reference, side by side.
+Subject checked(const Folder &) {
+    auto all = objects();
+    auto passed = std::make_shared<size_t>(0);
+    return {[=] {
+                support::Description net(3, {support::layer(4, DK_TANH),
+                                             support::layer(2, DK_IDENTITY)});
+                dk_train_options options = DK_TRAIN_OPTIONS_INIT;
+                options.batch = 5;
+                dk_check_row rows[13];
+                size_t count = 0, good = 0;
+                const dk_status status = dk_check(all->context.get(), net.get(), &options, rows,
+                                                  13, &count);
+                for (size_t i = 0; !status && i < count; ++i) good += rows[i].passed;
+                *passed = good;
+                return status;
+            },
+            [=] { return std::to_string(*passed); }};
+}
+
+const Workflow workflows[] = {
+    {"Context", context},
+    {"Net", net},
+    {"Preprocessing", preprocessing},
+    {"SavingANewFile", [](const Folder &f) { return saved(f / "model", false); }},
+    {"SavingOverAFile",
+     [](const Folder &f) { return saved(f.write("model", "the old model"), true); }},
+    {"LoadingAClassifier", [](const Folder &f) { return loaded(f, false); }},
+    {"LoadingARegression", [](const Folder &f) { return loaded(f, true); }},
+    {"TrainerOfSgd", [](const Folder &) { return trainer(DK_SGD); }},
+    {"TrainerOfAdamW", [](const Folder &) { return trainer(DK_ADAMW); }},
+    {"Step", [](const Folder &) { return step(DK_FP32); }},
+    {"Fit", [](const Folder &) { return fitted(trainable(), 1, false); }},
+    {"FitFromAFile", fitted_from_a_file},
+    {"FitWithEarlyStop", [](const Folder &) { return fitted(trainable(), 4, true); }, false},
+    {"Evaluation", evaluated},
+    {"Prediction", [](const Folder &) { return predicted(false); }},
+    {"PredictionOfASet", [](const Folder &) { return predicted(true); }},
+    {"Session", session},
+    {"Check", checked},
+};
+
+class ModelFaults : public testing::TestWithParam<Workflow> {};
+TEST_P(ModelFaults, AreSurvived) {
+    survive(GetParam());
+}
+TEST_P(ModelFaults, WeatherIsBorne) {
+    weather(GetParam());
+}
+INSTANTIATE_TEST_SUITE_P(Using, ModelFaults, testing::ValuesIn(workflows),
+                         [](const testing::TestParamInfo<Workflow> &row) { return name_of(row); });
+
+} // namespace
+} // namespace faults

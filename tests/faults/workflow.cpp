@@ -1,0 +1,189 @@
+#include "workflow.h"
+
+#include "support_promise.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstring>
+#include <iterator>
+#include <map>
+#include <ostream>
+#include <thread>
+
+namespace faults {
+namespace {
+
+namespace fs = std::filesystem;
+
+long entries_of(const char *directory) {
+    return std::distance(fs::directory_iterator(directory), {});
+}
+
+/// What must be the same before the objects were made and after they are gone.
+struct Levels {
+    long blocks = held().blocks, maps = held().maps, descriptors = entries_of("/proc/self/fd"),
+         threads = entries_of("/proc/self/task");
+};
+
+// A thread that was joined may be listed for a moment longer.
+void expect_back_at(const Levels &before) {
+    Levels now;
+    for (int i = 0; i < 2000 && now.threads > before.threads; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        now = Levels();
+    }
+    EXPECT_EQ(now.blocks, before.blocks) << "blocks of memory";
+    EXPECT_EQ(now.maps, before.maps) << "maps";
+    EXPECT_EQ(now.descriptors, before.descriptors);
+    EXPECT_EQ(now.threads, before.threads);
+}
+
+std::string seen_of(const Subject &subject, const support::Folder &folder) {
+    return subject.state() + files_of(folder);
+}
+
+/// What the act gives undisturbed.
+std::string undisturbed(const Workflow &workflow) {
+    const support::Folder folder;
+    const Subject subject = workflow.make(folder);
+    EXPECT_EQ(subject.act(), DK_OK) << dk_error_text();
+    return seen_of(subject, folder);
+}
+
+bool has(const std::string &text, const std::string &part) {
+    return text.find(part) != std::string::npos;
+}
+
+void expect_told(const Meaning &meaning, int error, dk_status status, const std::string &text,
+                 const support::Folder &folder) {
+    EXPECT_EQ(status, meaning.status) << text;
+    EXPECT_TRUE(has(text, meaning.says)) << text;
+    if (meaning.status != DK_E_IO) return;
+    EXPECT_TRUE(has(text, folder.path())) << "names no file: " << text;
+    EXPECT_TRUE(has(text, strerror(error ? error : EIO))) << text;
+}
+
+/// One failure. False where the call wasn't made: there is no such failure.
+bool survives(const Workflow &workflow, const Meaning &meaning, const Fault &fault,
+              const std::string &right) {
+    const support::Folder folder;
+    const Subject subject = workflow.make(folder);
+    const std::string before = seen_of(subject, folder);
+    arm(fault);
+    const dk_status status = subject.act();
+    const bool happened = disarm() > 0;
+    const std::string text = dk_error_text();
+    if (status == DK_OK) {
+        EXPECT_TRUE(!happened || meaning.status == DK_OK || meaning.may_pass)
+            << "the failure went unnoticed";
+        EXPECT_EQ(seen_of(subject, folder) == right, true) << "another result";
+        return happened;
+    }
+    EXPECT_TRUE(happened) << text;
+    expect_told(meaning, fault.error, status, text, folder);
+    if (workflow.all_or_nothing) {
+        EXPECT_EQ(seen_of(subject, folder) == before, true) << "something changed: " << text;
+    }
+    EXPECT_EQ(subject.act(), DK_OK) << "a second time: " << dk_error_text();
+    if (workflow.all_or_nothing) {
+        EXPECT_EQ(seen_of(subject, folder) == right, true) << "another result a second time";
+    }
+    return happened;
+}
+
+bool is_memory(Function function) {
+    return function <= Function::onednn;
+}
+
+} // namespace
+
+void PrintTo(const Workflow &workflow, std::ostream *out) {
+    *out << workflow.name;
+}
+
+std::string name_of(const testing::TestParamInfo<Workflow> &info) {
+    return info.param.name;
+}
+
+std::string files_of(const support::Folder &folder) {
+    std::map<std::string, std::string> files;
+    for (const auto &entry : fs::recursive_directory_iterator(folder.path())) {
+        std::ifstream file(entry.path(), std::ios::binary);
+        if (entry.is_regular_file())
+            files[entry.path()] = {std::istreambuf_iterator<char>(file), {}};
+    }
+    std::string all;
+    for (const auto &[name, bytes] : files)
+        all += "\n" + name.substr(folder.path().size()) + "\n" + bytes;
+    return all;
+}
+
+const std::vector<Meaning> &meanings() {
+    static const std::vector<Meaning> all = {
+        {Function::posix_memalign, {ENOMEM}, DK_E_MEMORY, "memory"},
+        {Function::json_malloc, {ENOMEM}, DK_E_MEMORY, "memory"},
+        {Function::newlocale, {ENOMEM}, DK_E_MEMORY, "memory"},
+        {Function::onednn, {ENOMEM}, DK_E_MEMORY, "memory"},
+        {Function::pthread_create, {EAGAIN}, DK_E_MEMORY, "thread"},
+        {Function::open, {EMFILE, ENFILE, EACCES, ENOMEM, EIO, EROFS}, DK_E_IO, "can't", true},
+        {Function::read, {EIO, ENOMEM}, DK_E_IO, "can't read"},
+        {Function::write, {ENOSPC, EDQUOT, EIO, EFBIG, EROFS, 0}, DK_E_IO, "can't write"},
+        {Function::fsync, {EIO, ENOSPC, EDQUOT}, DK_E_IO, "can't write", true},
+        {Function::close, {EIO, EDQUOT}, DK_E_IO, "can't write", true},
+        {Function::stat, {EIO, EACCES, ENOMEM}, DK_E_IO, ""},
+        {Function::fstat, {EIO, ENOMEM}, DK_E_IO, "can't read"},
+        {Function::faccessat, {EROFS, EIO}, DK_E_IO, "can't write"},
+        {Function::fchmod, {EPERM, EROFS, EIO}, DK_E_IO, "can't write"},
+        {Function::rename, {EIO, ENOSPC, EDQUOT, EROFS, EXDEV}, DK_E_IO, "can't write"},
+        {Function::realpath, {EIO, ENOMEM, EACCES}, DK_E_IO, "can't write"},
+        {Function::mmap, {ENOMEM, ENODEV, EAGAIN}, DK_E_IO, "can't map"},
+        {Function::posix_madvise, {EIO, EBADF}, DK_OK, ""},
+        {Function::fopen, {EMFILE}, DK_OK, ""}, // /proc/meminfo and /proc/cpuinfo
+        {Function::sched_getaffinity, {EINVAL}, DK_OK, ""},
+    };
+    return all;
+}
+
+void survive(const Workflow &workflow) {
+    const std::string right = undisturbed(workflow); // whatever loads at first use stays
+    const Levels levels;
+    long memory = 0, others = 0;
+    for (const Meaning &meaning : meanings())
+        for (int error : meaning.errors)
+            for (bool for_ever : {false, true})
+                for (long n = 1; !testing::Test::HasFatalFailure(); ++n) {
+                    SCOPED_TRACE(testing::Message()
+                                 << name_of(meaning.function) << " " << n << ": "
+                                 << strerror(error) << (for_ever ? ", for ever" : ""));
+                    if (!survives(workflow, meaning, {meaning.function, n, for_ever, error}, right))
+                        break;
+                    ++(is_memory(meaning.function) ? memory : others);
+                    expect_back_at(levels);
+                    ASSERT_FALSE(testing::Test::HasFailure());
+                }
+    support::promise("Every failure is survived", "an allocation fails", memory);
+    support::promise("Every failure is survived", "a call of the system fails", others);
+    EXPECT_GT(memory, 0) << "the test tests nothing";
+}
+
+void weather(const Workflow &workflow) {
+    const std::string right = undisturbed(workflow);
+    const Weather kinds[] = {{3, 0, -1, 0}, {0, 1, -1, 0}, {0, 7, -1, 0}, {2, 1000, -1, 0}};
+    long felt = 0;
+    for (const Weather &kind : kinds) {
+        SCOPED_TRACE(testing::Message() << kind.interruptions << " EINTR, " << kind.longest);
+        const support::Folder folder;
+        const Subject subject = workflow.make(folder);
+        set_weather(kind);
+        const dk_status status = subject.act();
+        felt += effects().interruptions + effects().shortened;
+        set_weather({});
+        EXPECT_EQ(status, DK_OK) << dk_error_text();
+        EXPECT_EQ(seen_of(subject, folder) == right, true) << "another result";
+    }
+    support::promise("Every failure is survived", "a read or write is interrupted or cut short",
+                     felt);
+}
+
+} // namespace faults

@@ -1,0 +1,65 @@
+// Workflows that must survive each failure: a row of a table each, and one loop over all of them.
+//
+// To add one: a function that makes the objects and returns what is done to them and what can be
+// seen of them (Subject), and a row with its name (Workflow) in a program's table.
+#ifndef DELTAK_TESTS_FAULTS_WORKFLOW_H
+#define DELTAK_TESTS_FAULTS_WORKFLOW_H
+
+#include "faults.h"
+#include "support_data.h"
+
+#include "deltak/deltak.h"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace faults {
+
+struct Subject {
+    /// What is done while a call fails.
+    std::function<dk_status()> act;
+    /// All that can be seen of the objects; files in the folder are looked at besides.
+    std::function<std::string()> state;
+};
+
+struct Workflow {
+    const char *name;
+    std::function<Subject(const support::Folder &)> make;
+    /// A failed act has left everything as it was. Otherwise (a fit over several epochs) the objects
+    /// can be used afterwards, but may have got on.
+    bool all_or_nothing = true;
+};
+
+/// So that GoogleTest prints a row by its name.
+void PrintTo(const Workflow &workflow, std::ostream *out);
+std::string name_of(const testing::TestParamInfo<Workflow> &info);
+
+/// What a failed call of a function means to the caller of the library.
+struct Meaning {
+    Function function;
+    std::vector<int> errors; ///< each is tried
+    dk_status status;        ///< DK_OK: the failure changes nothing
+    const char *says;        ///< in the error text, beside the file's name and the system's reason
+    bool may_pass = false;   ///< where nothing depends on it, it isn't one
+};
+
+/// What every workflow is tried with.
+const std::vector<Meaning> &meanings();
+
+/// Makes each call of each function fail in turn, once and for ever, until a run in which none
+/// fails. Then: the status and a text that names the file or what was needed; everything as it was;
+/// no memory, map, descriptor, thread or file left behind; and the same act done again succeeds and
+/// gives what it gives undisturbed. Tells support::promise how many failures there were.
+void survive(const Workflow &workflow);
+
+/// The same act in interrupted calls, and in reads and writes of one byte or of random lengths, gives
+/// what it gives undisturbed.
+void weather(const Workflow &workflow);
+
+/// The files of a folder, with their bytes.
+std::string files_of(const support::Folder &folder);
+
+} // namespace faults
+
+#endif
