@@ -1,7 +1,5 @@
 #include "format/json.h"
 
-#include "base/memory.h"
-
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -69,15 +67,4 @@ dk_status dki_json_double(const json_t *object, const char *key, double *value) 
             return DK_OK;
         }
     return dki_json_number(object, key, value);
-}
-
-dk_status dki_json_dump(const dk_allocator *allocator, json_t *value, const char *what,
-                        char **text) {
-    *text = NULL;
-    char *dumped = value ? json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
-    json_decref(value);
-    DKI_REQUIRE(dumped, DK_E_MEMORY, "out of memory: %s", what);
-    dk_status status = dki_copy_text(allocator, dumped, text);
-    free(dumped);
-    return status;
 }

@@ -1,4 +1,5 @@
-/* Members of JSON objects that must be there, and of their kind. DK_E_MODEL names the one that isn't. */
+/* JSON: reading and writing texts, and members of objects that must be there, and of their kind. For
+ * those DK_E_MODEL names the one that isn't. */
 #ifndef DKI_JSON_H
 #define DKI_JSON_H
 
@@ -19,6 +20,16 @@ dk_status dki_json_unsigned(const json_t *object, const char *key, uint64_t *val
 /** Any double: a number, or the text "nan", "inf" or "-inf". */
 json_t *dki_json_from_double(double value);
 dk_status dki_json_double(const json_t *object, const char *key, double *value);
+
+/** The value of `bytes` of text; objects have no key twice. The caller lets go of it (json_decref).
+ *  DK_E_MODEL: "WHAT is no valid JSON at byte …"; DK_E_MEMORY. */
+dk_status dki_json_parse(const char *text, size_t bytes, const char *what, json_t **value);
+
+/** The text of a value, by jansson's `flags`, with blanks up to a multiple of `alignment` (a power of
+ *  two): *length bytes, and a zero. The caller releases it. NULL stands for memory that ran out.
+ *  DK_E_MEMORY names `what`. */
+dk_status dki_json_print(const dk_allocator *allocator, const json_t *value, size_t flags,
+                         size_t alignment, const char *what, char **text, size_t *length);
 
 /** The compact text of a value, which is released; the caller releases the text with the allocator.
  *  NULL stands for memory that ran out. DK_E_MEMORY names `what`. */

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/names.h"
 #include "format/bytes.h"
+#include "format/json.h"
 #include "format/safetensors_header.h"
 
 #include <stdio.h>
@@ -33,16 +34,10 @@ static dk_status parse_json(const char *path, const unsigned char *data, size_t 
                 path, (unsigned long long)length, bytes - LENGTH_BYTES);
     DKI_REQUIRE(length > 0 && data[LENGTH_BYTES] == '{', DK_E_MODEL,
                 "%s: not a safetensors file: its header doesn't begin with {", path);
-    json_error_t error;
-    *header = json_loadb((const char *)data + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES,
-                         &error);
-    if (!*header && json_error_code(&error) == json_error_out_of_memory)
-        return dki_fail(DK_E_MEMORY, "%s: out of memory: its header has %llu bytes", path,
-                        (unsigned long long)length);
-    DKI_REQUIRE(*header, DK_E_MODEL, "%s: its header is no valid JSON at byte %d of it: %s", path,
-                error.position, error.text);
     *length_of_text = (size_t)length;
-    return DK_OK;
+    dk_status status =
+        dki_json_parse((const char *)data + LENGTH_BYTES, (size_t)length, "its header", header);
+    return status ? dki_fail_in(status, "%s", path) : DK_OK;
 }
 
 static dk_status check_metadata(const char *path, const json_t *header) {

@@ -1,5 +1,6 @@
 /* The hashes in a safetensors header: made by the writer, compared by the reader. */
 #include "base/memory.h"
+#include "format/json.h"
 #include "format/safetensors_header.h"
 
 #include <stdio.h>
@@ -10,16 +11,14 @@ enum { ALIGNMENT = 8 };
 
 dk_status dki_safetensors_dump(const dk_allocator *allocator, const char *path,
                                const json_t *header, char **text, size_t *length) {
-    const size_t flags = JSON_COMPACT | JSON_PRESERVE_ORDER;
-    size_t bytes = json_dumpb(header, NULL, 0, flags);
-    DKI_REQUIRE(bytes > 0, DK_E_MEMORY, "%s: out of memory: its header", path);
-    DKI_REQUIRE(dki_round_up(bytes, ALIGNMENT, length) && *length <= DKI_SAFETENSORS_HEADER,
-                DK_E_ARGUMENT, "%s: its header would have %zu bytes, at most %d are allowed", path,
-                bytes, (int)DKI_SAFETENSORS_HEADER);
-    DKI_TRY(dki_new(allocator, text, *length, "the header of a model file"));
-    memset(*text, ' ', *length);
-    json_dumpb(header, *text, *length, flags);
-    return DK_OK;
+    dk_status status = dki_json_print(allocator, header, JSON_COMPACT | JSON_PRESERVE_ORDER,
+                                      ALIGNMENT, "its header", text, length);
+    if (status) return dki_fail_in(status, "%s", path);
+    if (*length <= DKI_SAFETENSORS_HEADER) return DK_OK;
+    dki_release(allocator, *text);
+    *text = NULL;
+    return dki_fail(DK_E_ARGUMENT, "%s: its header would have %zu bytes, at most %d are allowed",
+                    path, *length, (int)DKI_SAFETENSORS_HEADER);
 }
 
 dk_status dki_safetensors_hash_key(const dk_allocator *allocator, const char *name, char **key) {
@@ -75,10 +74,18 @@ static dk_status check_form(const dk_allocator *allocator, const dki_safetensors
     return DK_OK;
 }
 
+/* A copy of an object, or NULL; jansson's own leaves members out where memory runs out. */
+static json_t *copy_object(const json_t *object) {
+    json_t *copy = json_copy((json_t *)object);
+    if (json_object_size(copy) == json_object_size(object)) return copy;
+    json_decref(copy);
+    return NULL;
+}
+
 static dk_status check_header(const dk_allocator *allocator, const dki_safetensors *it) {
     char found[DKI_HASH_TEXT];
-    json_t *header = json_copy(it->header);
-    json_t *metadata = json_copy(json_object_get(it->header, DKI_METADATA_KEY));
+    json_t *header = copy_object(it->header);
+    json_t *metadata = copy_object(json_object_get(it->header, DKI_METADATA_KEY));
     dk_status status = DK_OK;
     if (!header || !metadata || json_object_set(header, DKI_METADATA_KEY, metadata) != 0)
         status = dki_fail(DK_E_MEMORY, "%s: out of memory: its header", it->path);

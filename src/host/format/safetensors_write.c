@@ -50,6 +50,17 @@ static dk_status add_hashes(const dk_allocator *allocator, const char *path, jso
     return DK_OK;
 }
 
+/* NULL where memory ran out. */
+static json_t *shape_array(const dki_safetensor *tensor) {
+    json_t *array = json_array();
+    for (int i = 0; array && i < tensor->dims; ++i)
+        if (json_array_append_new(array, json_integer(tensor->shape[i]))) {
+            json_decref(array);
+            return NULL;
+        }
+    return array;
+}
+
 static dk_status add_tensor(const char *path, json_t *header, const dki_safetensor *tensor,
                             size_t *offset) {
     size_t bytes = 0, end = 0;
@@ -64,11 +75,9 @@ static dk_status add_tensor(const char *path, json_t *header, const dki_safetens
                     bytes == tensor->bytes && dki_add(*offset, bytes, &end) && end <= INT64_MAX,
                 DK_E_ARGUMENT, "%s: tensor \"%.80s\": its shape doesn't make %zu bytes", path,
                 tensor->name, tensor->bytes);
-    json_t *shape = json_array();
-    for (int i = 0; i < tensor->dims; ++i)
-        json_array_append_new(shape, json_integer(tensor->shape[i]));
-    json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", tensor->dtype, "shape", shape,
-                              "data_offsets", (json_int_t)*offset, (json_int_t)end);
+    json_t *entry =
+        json_pack("{s:s, s:o, s:[I, I]}", "dtype", tensor->dtype, "shape", shape_array(tensor),
+                  "data_offsets", (json_int_t)*offset, (json_int_t)end);
     *offset = end;
     return add(path, header, tensor->name, entry);
 }

@@ -199,11 +199,8 @@ dk_status dki_model_json_parse(dki_model_json **json, const dk_allocator *alloca
     dki_model_json *made = NULL;
     DKI_TRY(dki_new(allocator, &made, 1, "the model's description"));
     made->allocator = allocator;
-    json_error_t error;
-    made->root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-    dk_status status = made->root ? parse_root(made, desc)
-                                  : dki_fail(DK_E_MODEL, "the description, at byte %d: %s",
-                                             error.position, error.text);
+    dk_status status = dki_json_parse(text, strlen(text), "the model's description", &made->root);
+    if (!status) status = parse_root(made, desc);
     if (status)
         dki_model_json_release(made);
     else
