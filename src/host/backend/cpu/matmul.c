@@ -29,101 +29,105 @@ bool dki_matmul_available(void) {
 
 #if DNNL_VERSION_MAJOR < 3
 
-static bool describe(dnnl_memory_desc_t *desc, const dnnl_dims_t dims, dnnl_data_type_t type,
-                     const dnnl_dims_t strides) {
-    return dnnl_memory_desc_init_by_strides(desc, 2, dims, type, strides) == dnnl_success;
+static dnnl_status_t describe(dnnl_memory_desc_t *desc, const dnnl_dims_t dims,
+                              dnnl_data_type_t type, const dnnl_dims_t strides) {
+    return dnnl_memory_desc_init_by_strides(desc, 2, dims, type, strides);
 }
 
 static void forget(dnnl_memory_desc_t *desc) {
     (void)desc;
 }
 
-static bool append_sum(dnnl_post_ops_t post) {
-    return dnnl_post_ops_append_sum(post, 1.0f) == dnnl_success;
+static dnnl_status_t append_sum(dnnl_post_ops_t post) {
+    return dnnl_post_ops_append_sum(post, 1.0f);
 }
 
-static bool describe_product(dnnl_primitive_desc_t *desc, const dki_matmul *m,
-                             const_dnnl_primitive_attr_t attributes) {
+static dnnl_status_t describe_product(dnnl_primitive_desc_t *desc, const dki_matmul *m,
+                                      const_dnnl_primitive_attr_t attributes) {
     dnnl_matmul_desc_t product;
-    return dnnl_matmul_desc_init(&product, &m->a, &m->b, NULL, &m->out) == dnnl_success &&
-           dnnl_primitive_desc_create(desc, &product, attributes, m->engine, NULL) == dnnl_success;
+    const dnnl_status_t status = dnnl_matmul_desc_init(&product, &m->a, &m->b, NULL, &m->out);
+    return status ? status
+                  : dnnl_primitive_desc_create(desc, &product, attributes, m->engine, NULL);
 }
 
-static bool take_scratch(dki_matmul *m, const_dnnl_primitive_desc_t desc) {
+static dnnl_status_t take_scratch(dki_matmul *m, const_dnnl_primitive_desc_t desc) {
     const dnnl_memory_desc_t *scratch =
         dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
-    if (!scratch) return true;
+    if (!scratch) return dnnl_success;
     m->scratch = *scratch;
     m->scratch_bytes = dnnl_memory_desc_get_size(scratch);
-    return true;
+    return dnnl_success;
 }
 
 #else
 
-static bool describe(dnnl_memory_desc_t *desc, const dnnl_dims_t dims, dnnl_data_type_t type,
-                     const dnnl_dims_t strides) {
-    return dnnl_memory_desc_create_with_strides(desc, 2, dims, type, strides) == dnnl_success;
+static dnnl_status_t describe(dnnl_memory_desc_t *desc, const dnnl_dims_t dims,
+                              dnnl_data_type_t type, const dnnl_dims_t strides) {
+    return dnnl_memory_desc_create_with_strides(desc, 2, dims, type, strides);
 }
 
 static void forget(dnnl_memory_desc_t *desc) {
     if (*desc) dnnl_memory_desc_destroy(*desc);
 }
 
-static bool append_sum(dnnl_post_ops_t post) {
-    return dnnl_post_ops_append_sum(post, 1.0f, 0, dnnl_data_type_undef) == dnnl_success;
+static dnnl_status_t append_sum(dnnl_post_ops_t post) {
+    return dnnl_post_ops_append_sum(post, 1.0f, 0, dnnl_data_type_undef);
 }
 
-static bool describe_product(dnnl_primitive_desc_t *desc, const dki_matmul *m,
-                             const_dnnl_primitive_attr_t attributes) {
-    return dnnl_matmul_primitive_desc_create(desc, m->engine, m->a, m->b, NULL, m->out,
-                                             attributes) == dnnl_success;
+static dnnl_status_t describe_product(dnnl_primitive_desc_t *desc, const dki_matmul *m,
+                                      const_dnnl_primitive_attr_t attributes) {
+    return dnnl_matmul_primitive_desc_create(desc, m->engine, m->a, m->b, NULL, m->out, attributes);
 }
 
-static bool take_scratch(dki_matmul *m, const_dnnl_primitive_desc_t desc) {
+static dnnl_status_t take_scratch(dki_matmul *m, const_dnnl_primitive_desc_t desc) {
     const_dnnl_memory_desc_t scratch =
         dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
-    if (!scratch) return true;
+    if (!scratch) return dnnl_success;
     m->scratch_bytes = dnnl_memory_desc_get_size(scratch);
-    return dnnl_memory_desc_clone(&m->scratch, scratch) == dnnl_success;
+    return dnnl_memory_desc_clone(&m->scratch, scratch);
 }
 
 #endif
 
 /* The three matrices as they lie: a transposed one has its strides swapped. */
-static bool describe_matrices(dki_matmul *m) {
+static dnnl_status_t describe_matrices(dki_matmul *m) {
     const dki_matmul_shape *s = &m->shape;
     const bool turned_a = s->kind == DKI_PRODUCT_PARAMS, turned_b = s->kind == DKI_PRODUCT_FORWARD;
     const dnnl_dims_t a = {s->rows, s->depth}, b = {s->depth, s->cols}, out = {s->rows, s->cols};
     const dnnl_dims_t along_a = {turned_a ? 1 : s->lda, turned_a ? s->lda : 1};
     const dnnl_dims_t along_b = {turned_b ? 1 : s->ldb, turned_b ? s->ldb : 1};
     const dnnl_dims_t along_out = {s->ldc, 1};
-    return describe(&m->a, a, dnnl_bf16, along_a) && describe(&m->b, b, dnnl_bf16, along_b) &&
-           describe(&m->out, out, s->narrow ? dnnl_bf16 : dnnl_f32, along_out);
+    dnnl_status_t status = describe(&m->a, a, dnnl_bf16, along_a);
+    if (!status) status = describe(&m->b, b, dnnl_bf16, along_b);
+    return status ? status : describe(&m->out, out, s->narrow ? dnnl_bf16 : dnnl_f32, along_out);
 }
 
 /* Scratch is the caller's, so that threads can share a primitive. */
-static bool set_attributes(const dki_matmul *m, dnnl_primitive_attr_t attributes) {
-    if (dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user))
-        return false;
-    if (!m->shape.accumulate) return true;
+static dnnl_status_t set_attributes(const dki_matmul *m, dnnl_primitive_attr_t attributes) {
+    dnnl_status_t status =
+        dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user);
     dnnl_post_ops_t post = NULL;
-    if (dnnl_post_ops_create(&post)) return false;
-    const bool done =
-        append_sum(post) && dnnl_primitive_attr_set_post_ops(attributes, post) == dnnl_success;
-    dnnl_post_ops_destroy(post);
-    return done;
+    if (status || !m->shape.accumulate) return status;
+    status = dnnl_post_ops_create(&post);
+    if (!status) status = append_sum(post);
+    if (!status) status = dnnl_primitive_attr_set_post_ops(attributes, post);
+    if (post) dnnl_post_ops_destroy(post);
+    return status;
 }
 
-static bool make_primitive(dki_matmul *m) {
+static dnnl_status_t make_primitive(dki_matmul *m) {
     dnnl_primitive_attr_t attributes = NULL;
     dnnl_primitive_desc_t desc = NULL;
-    bool made = dnnl_engine_create(&m->engine, dnnl_cpu, 0) == dnnl_success &&
-                describe_matrices(m) && dnnl_primitive_attr_create(&attributes) == dnnl_success &&
-                set_attributes(m, attributes) && describe_product(&desc, m, attributes) &&
-                take_scratch(m, desc) && dnnl_primitive_create(&m->primitive, desc) == dnnl_success;
+    dnnl_status_t status = dnnl_engine_create(&m->engine, dnnl_cpu, 0);
+    if (!status) status = describe_matrices(m);
+    if (!status) status = dnnl_primitive_attr_create(&attributes);
+    if (!status) status = set_attributes(m, attributes);
+    if (!status) status = describe_product(&desc, m, attributes);
+    if (!status) status = take_scratch(m, desc);
+    if (!status) status = dnnl_primitive_create(&m->primitive, desc);
     if (desc) dnnl_primitive_desc_destroy(desc);
     if (attributes) dnnl_primitive_attr_destroy(attributes);
-    return made;
+    return status;
 }
 
 dk_status dki_matmul_create(dki_matmul **matmul, const dk_allocator *allocator,
@@ -136,11 +140,14 @@ dk_status dki_matmul_create(dki_matmul **matmul, const dk_allocator *allocator,
     /* oneDNN divides the work among the threads of the moment, once and for all. */
     const int threads = omp_get_max_threads();
     omp_set_num_threads((int)shape->threads);
-    const bool done = make_primitive(made);
+    const dnnl_status_t status = make_primitive(made);
     omp_set_num_threads(threads);
-    if (!done) {
+    if (status) {
         dki_matmul_destroy(made);
-        return dki_fail(DK_E_UNSUPPORTED, "oneDNN makes no bf16 product of %lld × %lld × %lld here",
+        const bool memory = status == dnnl_out_of_memory;
+        return dki_fail(memory ? DK_E_MEMORY : DK_E_UNSUPPORTED,
+                        "oneDNN %s a bf16 product of %lld × %lld × %lld",
+                        memory ? "found no memory for" : "has here no way to make",
                         (long long)shape->rows, (long long)shape->cols, (long long)shape->depth);
     }
     *matmul = made;
