@@ -55,15 +55,18 @@ static dk_status collect(fit_run *fit, bool all) {
     return DK_OK;
 }
 
-/* Begins the epoch, or goes on with it. */
+/* Begins the epoch, or goes on with it. One that can't begin leaves the next its order of the rows. */
 static dk_status begin_epoch(fit_run *fit) {
     dk_trainer *trainer = fit->trainer;
     dki_fit_state *at = &fit->at;
+    if (!at->begun) at->rows = 0;
+    const dki_epoch_start start = {!fit->options->in_order, trainer->options.seed,
+                                   trainer->epochs + !at->begun, at->rows};
+    DKI_TRY(dki_feed_begin(fit->feed, &start));
     if (!at->begun) {
         ++trainer->epochs;
         trainer->loss_sum = trainer->loss_weight = 0.0;
         at->begun = true;
-        at->rows = 0;
     }
     fit->epoch_rows = 0;
     fit->epoch_began = dki_seconds();
@@ -72,9 +75,7 @@ static dk_status begin_epoch(fit_run *fit) {
     fit->progress.best = false;
     fit->progress.loss = NAN; /* until a step has been reported */
     at->valid_loss = NAN;     /* of the network as it is: that one is about to change */
-    const dki_epoch_start start = {!fit->options->in_order, trainer->options.seed, trainer->epochs,
-                                   at->rows};
-    return dki_feed_begin(fit->feed, &start);
+    return DK_OK;
 }
 
 static dk_status train_epoch(fit_run *fit) {
