@@ -44,8 +44,7 @@ inline std::shared_ptr<Objects> trainable(dk_precision precision = DK_FP32) {
 }
 
 /// Takes over what a call made; nothing where it failed.
-template <class Owner, class Raw>
-dk_status keep(Owner &owner, Raw *made, dk_status status) {
+template <class Owner, class Raw> dk_status keep(Owner &owner, Raw *made, dk_status status) {
     EXPECT_EQ(made == nullptr, status != DK_OK);
     owner.reset(made);
     return status;
@@ -78,8 +77,7 @@ inline std::string seen(const support::Dataset &data) {
                numbers = info.task == DK_TASK_REGRESSION;
     std::vector<int32_t> labels(static_cast<size_t>(classes ? info.rows : 0));
     std::vector<float> targets(static_cast<size_t>(numbers ? info.rows * info.targets : 0));
-    EXPECT_EQ(dk_dataset_read(data.get(), 0, info.rows, x.data(),
-                              classes ? labels.data() : nullptr,
+    EXPECT_EQ(dk_dataset_read(data.get(), 0, info.rows, x.data(), classes ? labels.data() : nullptr,
                               numbers ? targets.data() : nullptr),
               DK_OK)
         << dk_error_text();

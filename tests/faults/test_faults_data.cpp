@@ -117,8 +117,7 @@ Subject from_arrays(const Folder &) {
                 arrays.labels = classes.data();
                 arrays.classes = 2;
                 dk_dataset *made = nullptr;
-                const dk_status status =
-                    dk_dataset_from_arrays(&made, all->context.get(), &arrays);
+                const dk_status status = dk_dataset_from_arrays(&made, all->context.get(), &arrays);
                 return keep(all->data, made, status);
             },
             [=] { return seen(all->data); }};
@@ -128,9 +127,18 @@ const Workflow workflows[] = {
     {"Spirals", [](const Folder &) { return opened("synth:spirals", rows(30)); }},
     {"Teacher", [](const Folder &) { return opened("synth:teacher", rows(30)); }},
     {"Digits", [](const Folder &) { return opened("builtin:digits", rows(30)); }},
-    {"Csv", [](const Folder &f) { return opened(f.write("t.csv", table({"a", "b", "c"}))); }},
-    {"CsvOfNumbers", [](const Folder &f) { return opened(f.write("t", table({"0.5", "1", "7"}))); }},
-    {"CsvGz", [](const Folder &f) { return opened(f.write_gz("t.gz", table({"a", "b"}))); }},
+    {"Csv",
+     [](const Folder &f) {
+         return opened(f.write("t.csv", table({"a", "b", "c"})));
+     }},
+    {"CsvOfNumbers",
+     [](const Folder &f) {
+         return opened(f.write("t", table({"0.5", "1", "7"})));
+     }},
+    {"CsvGz",
+     [](const Folder &f) {
+         return opened(f.write_gz("t.gz", table({"a", "b"})));
+     }},
     {"CsvLikeAnother", opened_like},
     {"Idx",
      [](const Folder &f) {

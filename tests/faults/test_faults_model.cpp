@@ -1,6 +1,10 @@
 // Failures while networks are made, saved, loaded, trained and used.
 #include "subjects.h"
 
+extern "C" {
+#include "backend/cpu/matmul.h"
+}
+
 namespace faults {
 namespace {
 
@@ -66,8 +70,8 @@ Subject loaded(const Folder &folder, bool numbers) {
             [=] { return seen(all->net); }};
 }
 
-Subject trainer(dk_optimizer optimizer) {
-    auto all = trainable();
+Subject trainer(dk_optimizer optimizer, dk_precision precision = DK_FP32) {
+    auto all = trainable(precision);
     return {[=] {
                 dk_train_options options = DK_TRAIN_OPTIONS_INIT;
                 options.optimizer = optimizer;
@@ -80,8 +84,9 @@ Subject trainer(dk_optimizer optimizer) {
 
 void add_trainer(Objects *all) {
     dk_train_options options = DK_TRAIN_OPTIONS_INIT;
-    options.batch = 16;
+    options.batch = 64; // one step an epoch
     options.schedule = DK_SCHEDULE_CONSTANT;
+    all->trainer.reset(); // a network has one
     all->trainer = support::trainer(all->net.get(), options);
 }
 
@@ -98,7 +103,7 @@ Subject step(dk_precision precision) {
                 double loss = 0;
                 return dk_trainer_step(all->trainer.get(), &batch, &loss);
             },
-            [=] { return seen(all->net); }};
+            [=] { return seen(all->net); }, [=] { add_trainer(all.get()); }};
 }
 
 Subject fitted(const std::shared_ptr<Objects> &all, int64_t epochs, bool validates) {
@@ -110,7 +115,7 @@ Subject fitted(const std::shared_ptr<Objects> &all, int64_t epochs, bool validat
                 return dk_trainer_fit(all->trainer.get(), all->data.get(),
                                       validates ? all->valid.get() : nullptr, &options, nullptr);
             },
-            [=] { return seen(all->net); }};
+            [=] { return seen(all->net); }, [=] { add_trainer(all.get()); }};
 }
 
 /// The rows lie in a file, and are read ahead by a thread.
@@ -129,17 +134,16 @@ Subject evaluated(const Folder &) {
     auto loss = std::make_shared<double>(0);
     return {[=] {
                 dk_metrics metrics;
-                const dk_status status =
-                    dk_evaluate(all->net.get(), all->valid.get(), 8, &metrics);
+                const dk_status status = dk_evaluate(all->net.get(), all->valid.get(), 8, &metrics);
                 if (!status) *loss = metrics.loss;
                 return status;
             },
             [=] { return seen(all->net) + std::to_string(*loss); }};
 }
 
-Subject predicted(bool whole_set) {
-    auto all = trainable();
-    auto y = std::make_shared<std::vector<float>>(20 * 2, -1.0f);
+Subject predicted(bool whole_set, dk_precision precision = DK_FP32) {
+    auto all = trainable(precision);
+    auto y = std::make_shared<std::vector<float>>(20 * 3, -1.0f);
     auto x = std::make_shared<std::vector<float>>(support::normal(20 * 2, 9));
     return {[=] {
                 std::vector<float> now(y->size());
@@ -168,14 +172,14 @@ Subject checked(const Folder &) {
     auto all = objects();
     auto passed = std::make_shared<size_t>(0);
     return {[=] {
-                support::Description net(3, {support::layer(4, DK_TANH),
-                                             support::layer(2, DK_IDENTITY)});
+                support::Description net(
+                    3, {support::layer(4, DK_TANH), support::layer(2, DK_IDENTITY)});
                 dk_train_options options = DK_TRAIN_OPTIONS_INIT;
                 options.batch = 5;
                 dk_check_row rows[13];
                 size_t count = 0, good = 0;
-                const dk_status status = dk_check(all->context.get(), net.get(), &options, rows,
-                                                  13, &count);
+                const dk_status status =
+                    dk_check(all->context.get(), net.get(), &options, rows, 13, &count);
                 for (size_t i = 0; !status && i < count; ++i) good += rows[i].passed;
                 *passed = good;
                 return status;
@@ -205,6 +209,20 @@ const Workflow workflows[] = {
     {"Check", checked},
 };
 
+// Where the processor multiplies bf16: oneDNN's primitives, and scratch by the thread.
+const Workflow in_bf16[] = {
+    {"Bf16Trainer", [](const Folder &) { return trainer(DK_SGD, DK_BF16); }},
+    {"Bf16Step", [](const Folder &) { return step(DK_BF16); }},
+    {"Bf16Fit", [](const Folder &) { return fitted(trainable(DK_BF16), 2, true); }, false},
+    {"Bf16Prediction", [](const Folder &) { return predicted(true, DK_BF16); }},
+};
+
+std::vector<Workflow> all_workflows() {
+    std::vector<Workflow> all(std::begin(workflows), std::end(workflows));
+    if (dki_matmul_available()) all.insert(all.end(), std::begin(in_bf16), std::end(in_bf16));
+    return all;
+}
+
 class ModelFaults : public testing::TestWithParam<Workflow> {};
 TEST_P(ModelFaults, AreSurvived) {
     survive(GetParam());
@@ -212,7 +230,7 @@ TEST_P(ModelFaults, AreSurvived) {
 TEST_P(ModelFaults, WeatherIsBorne) {
     weather(GetParam());
 }
-INSTANTIATE_TEST_SUITE_P(Using, ModelFaults, testing::ValuesIn(workflows),
+INSTANTIATE_TEST_SUITE_P(Using, ModelFaults, testing::ValuesIn(all_workflows()),
                          [](const testing::TestParamInfo<Workflow> &row) { return name_of(row); });
 
 } // namespace

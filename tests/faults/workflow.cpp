@@ -64,6 +64,21 @@ void expect_told(const Meaning &meaning, int error, dk_status status, const std:
     EXPECT_TRUE(has(text, strerror(error ? error : EIO))) << text;
 }
 
+bool is_memory(Function function) {
+    return function <= Function::onednn;
+}
+
+/// After a failure the same act succeeds; a trainer that stopped half-way asks for a new one first.
+void expect_usable(const Subject &subject, const Meaning &meaning) {
+    dk_status status = subject.act();
+    if (status == DK_E_STATE && subject.renew && is_memory(meaning.function)) {
+        EXPECT_TRUE(has(dk_error_text(), "make a new trainer")) << dk_error_text();
+        subject.renew();
+        status = subject.act();
+    }
+    EXPECT_EQ(status, DK_OK) << "a second time: " << dk_error_text();
+}
+
 /// One failure. False where the call wasn't made: there is no such failure.
 bool survives(const Workflow &workflow, const Meaning &meaning, const Fault &fault,
               const std::string &right) {
@@ -83,17 +98,16 @@ bool survives(const Workflow &workflow, const Meaning &meaning, const Fault &fau
     EXPECT_TRUE(happened) << text;
     expect_told(meaning, fault.error, status, text, folder);
     if (workflow.all_or_nothing) {
-        EXPECT_EQ(seen_of(subject, folder) == before, true) << "something changed: " << text;
+        const std::string now = seen_of(subject, folder);
+        // Only that the new name outlives a power cut isn't sure: the new file is in its place.
+        const bool in_place = meaning.function == Function::fsync && now == right;
+        EXPECT_TRUE(now == before || in_place) << "something changed: " << text;
     }
-    EXPECT_EQ(subject.act(), DK_OK) << "a second time: " << dk_error_text();
+    expect_usable(subject, meaning);
     if (workflow.all_or_nothing) {
         EXPECT_EQ(seen_of(subject, folder) == right, true) << "another result a second time";
     }
     return happened;
-}
-
-bool is_memory(Function function) {
-    return function <= Function::onednn;
 }
 
 } // namespace
@@ -154,8 +168,8 @@ void survive(const Workflow &workflow) {
             for (bool for_ever : {false, true})
                 for (long n = 1; !testing::Test::HasFatalFailure(); ++n) {
                     SCOPED_TRACE(testing::Message()
-                                 << name_of(meaning.function) << " " << n << ": "
-                                 << strerror(error) << (for_ever ? ", for ever" : ""));
+                                 << name_of(meaning.function) << " " << n << ": " << strerror(error)
+                                 << (for_ever ? ", for ever" : ""));
                     if (!survives(workflow, meaning, {meaning.function, n, for_ever, error}, right))
                         break;
                     ++(is_memory(meaning.function) ? memory : others);

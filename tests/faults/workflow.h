@@ -21,6 +21,9 @@ struct Subject {
     std::function<dk_status()> act;
     /// All that can be seen of the objects; files in the folder are looked at besides.
     std::function<std::string()> state;
+    /// For a trainer, whose step may fail half-way and says so when asked for the next: makes a new
+    /// one.
+    std::function<void()> renew = nullptr;
 };
 
 struct Workflow {

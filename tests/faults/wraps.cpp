@@ -114,10 +114,11 @@ ssize_t __wrap_write(int descriptor, const void *from, size_t bytes) {
     return bytes && !room ? -1 : __real_write(descriptor, from, room);
 }
 
-int __real_fsync(int descriptor);
+// The disk isn't asked: a test that has no power cut would spend most of its time there.
 int __wrap_fsync(int descriptor);
 int __wrap_fsync(int descriptor) {
-    return fails(Function::fsync) || faults::interrupted() ? -1 : __real_fsync(descriptor);
+    (void)descriptor;
+    return fails(Function::fsync) || faults::interrupted() ? -1 : 0;
 }
 
 // Linux closes the file whatever close says.
