@@ -39,17 +39,30 @@ static void watch_signals(void) {
     }
 }
 
+/* What is at path: its mode, 0 where there is nothing. False, with an error line, where the system
+ * doesn't say. */
+static bool find_mode(const char *path, mode_t *mode) {
+    struct stat info;
+    const bool found = stat(path, &info) == 0;
+    *mode = found ? info.st_mode : 0;
+    if (found || errno == ENOENT) return true;
+    cli_error("can't write %s: %s", path, strerror(errno));
+    return false;
+}
+
 bool cli_can_write(const char *path) {
     struct stat info;
+    mode_t mode;
     if (!*path) {
         cli_error("an empty text is no path to write to");
         return false;
     }
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+    if (!find_mode(path, &mode)) return false;
+    if (S_ISDIR(mode)) {
         cli_error("can't write %s: it is a directory", path);
         return false;
     }
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+    if (mode && !S_ISREG(mode)) {
         if (access(path, W_OK) == 0) return true;
         cli_error("can't write %s: %s", path, strerror(errno));
         return false;
@@ -78,9 +91,10 @@ bool cli_can_write(const char *path) {
 bool cli_file_open(cli_file *file, const char *path) {
     *file = (cli_file){.path = path};
     if (!cli_can_write(path)) return false;
-    struct stat info;
+    mode_t mode;
     int descriptor;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) {
+    if (!find_mode(path, &mode)) return false;
+    if (mode && !S_ISREG(mode)) {
         file->direct = true;
         descriptor = open(path, O_WRONLY | O_CLOEXEC);
     } else {

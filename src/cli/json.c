@@ -92,7 +92,9 @@ void cli_json_machine(json_t *object, const dk_context *context) {
 }
 
 void cli_json_print(json_t *object) {
-    json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12));
+    /* What couldn't be written is told at the end, by cli_finish. */
+    if (json_dumpf(object, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) && !ferror(stdout))
+        present(NULL);
     fputc('\n', stdout);
     json_decref(object);
 }
