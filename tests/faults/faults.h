@@ -42,8 +42,6 @@ namespace faults {
     X(posix_madvise)                                                                               \
     X(fopen)                                                                                       \
     X(fdopen)                                                                                      \
-    X(fflush)                                                                                      \
-    X(fclose)                                                                                      \
     X(sched_getaffinity)                                                                           \
     X(dlopen)                                                                                      \
     X(dlsym)                                                                                       \
@@ -101,6 +99,9 @@ bool fails(Function function);
 bool interrupted();
 size_t cut(size_t bytes);
 size_t cut_to_space(size_t bytes);
+
+/// A stream that is written through the wrapped write, and closed through the wrapped close.
+FILE *stream_of(int descriptor);
 
 void *noted(void *block);
 void forget(void *block);

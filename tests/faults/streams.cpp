@@ -1,4 +1,4 @@
-// Streams that are written while a fault is armed go through the wrapped write, byte for byte as the
+// Streams that are written go through the wrapped write, byte for byte as the
 // C library hands them on; its own write would pass the wrappers by.
 #include "faults.h"
 
@@ -19,8 +19,6 @@ FILE *__real_fdopen(int descriptor, const char *mode);
 FILE *__wrap_fdopen(int descriptor, const char *mode);
 int __real_fileno(FILE *stream);
 int __wrap_fileno(FILE *stream);
-int __real_fflush(FILE *stream);
-int __wrap_fflush(FILE *stream);
 int __real_fclose(FILE *stream);
 int __wrap_fclose(FILE *stream);
 int __real_open(const char *path, int flags, ...);
@@ -54,7 +52,9 @@ int close_it(void *cookie) {
     return close(descriptor_in(cookie));
 }
 
-FILE *stream_of(int descriptor) {
+} // namespace
+
+FILE *faults::stream_of(int descriptor) {
     FILE *stream = fopencookie(reinterpret_cast<void *>(static_cast<intptr_t>(descriptor)), "w",
                                {nullptr, write_all, nullptr, close_it});
     const std::lock_guard<std::mutex> guard(lock);
@@ -62,18 +62,16 @@ FILE *stream_of(int descriptor) {
     return stream;
 }
 
-} // namespace
-
 FILE *__wrap_fopen(const char *path, const char *mode) {
     if (fails(Function::fopen)) return nullptr;
     if (!strchr(mode, 'w')) return __real_fopen(path, mode);
     const int descriptor = __real_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    return descriptor < 0 ? nullptr : stream_of(descriptor);
+    return descriptor < 0 ? nullptr : faults::stream_of(descriptor);
 }
 
 FILE *__wrap_fdopen(int descriptor, const char *mode) {
     if (fails(Function::fdopen)) return nullptr;
-    return strchr(mode, 'w') ? stream_of(descriptor) : __real_fdopen(descriptor, mode);
+    return strchr(mode, 'w') ? faults::stream_of(descriptor) : __real_fdopen(descriptor, mode);
 }
 
 int __wrap_fileno(FILE *stream) {
@@ -82,18 +80,10 @@ int __wrap_fileno(FILE *stream) {
     return found == descriptors().end() ? __real_fileno(stream) : found->second;
 }
 
-int __wrap_fflush(FILE *stream) {
-    return fails(Function::fflush) ? EOF : __real_fflush(stream);
-}
-
 int __wrap_fclose(FILE *stream) {
-    const bool failed = fails(Function::fclose);
-    const int error = errno;
     {
         const std::lock_guard<std::mutex> guard(lock);
         descriptors().erase(stream);
     }
-    const int result = __real_fclose(stream);
-    if (failed) errno = error;
-    return failed ? EOF : result;
+    return __real_fclose(stream);
 }

@@ -1,0 +1,98 @@
+// A model that is saved onto a disk that fills up, byte by byte; and what of a save may fail unseen.
+#include "subjects.h"
+#include "support.h"
+#include "support_promise.h"
+
+#include <cstring>
+
+namespace faults {
+namespace {
+
+class Disk : public testing::Test {
+  protected:
+    Disk() {
+        all->data = support::synth(all->context.get(), "synth:spirals", 30);
+        all->net = support::net_for(all->data.get(), {3});
+        EXPECT_EQ(save(), DK_OK) << dk_error_text();
+        whole = files_of(folder);
+        bytes = std::filesystem::file_size(path);
+        put_old();
+    }
+
+    dk_status save() const { return dk_net_save(all->net.get(), path.c_str()); }
+    void put_old() const { folder.write("model", "the old model"); }
+
+    const std::string old = "\n/model\nthe old model";
+    const support::Folder folder;
+    const std::string path = folder / "model";
+    const std::shared_ptr<Objects> all = objects(1);
+    std::string whole;
+    uintmax_t bytes = 0;
+};
+
+// Breaks where a write that was cut short counts as done, or the temporary file stays.
+TEST_F(Disk, FillsAfterAnyNumberOfBytes) {
+    long refused = 0;
+    for (int full : {ENOSPC, EDQUOT})
+        for (unsigned longest : {0u, 7u})
+            for (uintmax_t space = 0; space < bytes; ++space) {
+                SCOPED_TRACE(testing::Message() << space << " bytes are left");
+                set_weather({0, longest, static_cast<int64_t>(space), full});
+                const dk_status status = save();
+                refused += effects().refused;
+                set_weather({});
+                ASSERT_EQ(status, DK_E_IO);
+                const std::string text = dk_error_text();
+                ASSERT_NE(text.find(path), std::string::npos) << text;
+                ASSERT_NE(text.find(strerror(full)), std::string::npos) << text;
+                ASSERT_NE(text.find("free some space"), std::string::npos) << text;
+                ASSERT_EQ(files_of(folder), old);
+            }
+    support::promise("Every failure is survived", "a disk fills up while a model is saved", refused);
+    set_weather({0, 7, static_cast<int64_t>(bytes), ENOSPC});
+    EXPECT_EQ(save(), DK_OK) << dk_error_text();
+    set_weather({});
+    EXPECT_EQ(files_of(folder), whole);
+}
+
+// Only the folder may fail to be opened, and to be made durable where its file system can't.
+TEST_F(Disk, WhatMayFailUnseen) {
+    using Statuses = std::vector<dk_status>;
+    const struct {
+        Function function;
+        int error;
+        Statuses statuses; // of the first call's failure, the second's, …
+    } cases[] = {{Function::open, EACCES, {DK_E_IO, DK_OK}},
+                 {Function::fsync, EIO, {DK_E_IO, DK_E_IO}},
+                 {Function::fsync, EINVAL, {DK_E_IO, DK_OK}},
+                 {Function::close, EIO, {DK_E_IO, DK_OK}}};
+    for (const auto &c : cases) {
+        SCOPED_TRACE(testing::Message() << name_of(c.function) << ": " << strerror(c.error));
+        Statuses found;
+        for (long n = 1;; ++n) {
+            put_old();
+            arm({c.function, n, false, c.error});
+            const dk_status status = save();
+            if (disarm() == 0) break;
+            found.push_back(status);
+            EXPECT_EQ(files_of(folder), n == 1 ? old : whole) << n;
+        }
+        EXPECT_EQ(found, c.statuses);
+    }
+}
+
+// The reason that is told is the first one's, not that of what failed in cleaning up.
+TEST_F(Disk, AFailureToCleanUpHidesNothing) {
+    set_weather({0, 0, 20, ENOSPC});
+    arm({Function::unlink, 1, true, EROFS});
+    const dk_status status = save();
+    EXPECT_EQ(disarm(), 1);
+    set_weather({});
+    EXPECT_EQ(status, DK_E_IO);
+    EXPECT_NE(std::string(dk_error_text()).find(strerror(ENOSPC)), std::string::npos)
+        << dk_error_text();
+    EXPECT_EQ(support::slurp(path), "the old model");
+}
+
+} // namespace
+} // namespace faults
