@@ -145,7 +145,7 @@ const std::vector<Fault> &kinds() {
 long after(const Fault &fault) {
     const bool many =
         fault.function == Function::posix_memalign || fault.function == Function::json_malloc;
-    return fault.at + 1 + (many ? fault.at / (fault.for_ever ? 1 : 6) : 0);
+    return fault.at + 1 + (many ? fault.at / (fault.for_ever ? 1 : 3) : 0);
 }
 
 class CommandFaults : public testing::TestWithParam<Command> {

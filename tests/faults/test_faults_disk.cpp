@@ -33,21 +33,22 @@ class Disk : public testing::Test {
 // Breaks where a write that was cut short counts as done, or the temporary file stays.
 TEST_F(Disk, FillsAfterAnyNumberOfBytes) {
     long refused = 0;
-    for (int full : {ENOSPC, EDQUOT})
-        for (unsigned longest : {0u, 7u})
-            for (uintmax_t space = 0; space < bytes; ++space) {
-                SCOPED_TRACE(testing::Message() << space << " bytes are left");
-                set_weather({0, longest, static_cast<int64_t>(space), full});
-                const dk_status status = save();
-                refused += effects().refused;
-                set_weather({});
-                ASSERT_EQ(status, DK_E_IO);
-                const std::string text = dk_error_text();
-                ASSERT_NE(text.find(path), std::string::npos) << text;
-                ASSERT_NE(text.find(strerror(full)), std::string::npos) << text;
-                ASSERT_NE(text.find("free some space"), std::string::npos) << text;
-                ASSERT_EQ(files_of(folder), old);
-            }
+    const Weather kinds[] = {{0, 0, 0, ENOSPC}, {0, 7, 0, EDQUOT}}; // whole writes, and small ones
+    for (Weather kind : kinds)
+        for (uintmax_t space = 0; space < bytes; ++space) {
+            SCOPED_TRACE(testing::Message() << space << " bytes are left");
+            kind.space = static_cast<int64_t>(space);
+            set_weather(kind);
+            const dk_status status = save();
+            refused += effects().refused;
+            set_weather({});
+            ASSERT_EQ(status, DK_E_IO);
+            const std::string text = dk_error_text();
+            ASSERT_NE(text.find(path), std::string::npos) << text;
+            ASSERT_NE(text.find(strerror(kind.full)), std::string::npos) << text;
+            ASSERT_NE(text.find("free some space"), std::string::npos) << text;
+            ASSERT_EQ(files_of(folder), old);
+        }
     support::promise("Every failure is survived", "a disk fills up while a model is saved", refused);
     set_weather({0, 7, static_cast<int64_t>(bytes), ENOSPC});
     EXPECT_EQ(save(), DK_OK) << dk_error_text();
