@@ -166,13 +166,11 @@ static dk_status parse(const json_t *root, dki_run_state *run) {
 
 dk_status dki_run_state_from_json(dki_run_state *run, const dk_allocator *allocator,
                                   const char *text) {
-    json_error_t error;
+    json_t *root = NULL;
     memset(run, 0, sizeof *run);
     run->allocator = allocator;
-    json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-    dk_status status = root ? parse(root, run)
-                            : dki_fail(DK_E_MODEL, "the state of the training, at byte %d: %s",
-                                       error.position, error.text);
+    dk_status status = dki_json_parse(text, strlen(text), "the state of the training", &root);
+    if (!status) status = parse(root, run);
     json_decref(root);
     if (status) dki_run_state_release(run);
     return status;
