@@ -95,7 +95,7 @@ static dk_status make_folder(const char *path) {
 /* Two runs in one folder would take each other's checkpoints for their own. Some network file systems
  * have no locks; there it goes without. */
 static dk_status lock(dki_checkpoint_folder *folder) {
-    folder->lock = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    folder->lock = dki_file_open(folder->path, O_RDONLY | O_DIRECTORY, 0);
     if (folder->lock < 0) return dki_file_fail(folder->path, "open", errno);
     if (flock(folder->lock, LOCK_EX | LOCK_NB) == 0) return DK_OK;
     if (errno != EWOULDBLOCK) {

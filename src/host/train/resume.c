@@ -3,6 +3,7 @@
 #include "train/checkpoint.h"
 #include "train/checkpoint_folder.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,15 +19,21 @@ typedef struct {
 
 /* ---- which file ---------------------------------------------------------------------------- */
 
-static bool is_folder(const char *path) {
+/* What isn't there is a file: reading it says so, and which older one is. */
+static dk_status is_folder(const char *path, bool *folder) {
     struct stat info;
-    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    const bool found = stat(path, &info) == 0;
+    *folder = found && S_ISDIR(info.st_mode);
+    return found || errno == ENOENT || errno == ENOTDIR ? DK_OK
+                                                        : dki_file_fail(path, "read", errno);
 }
 
 /* The newest checkpoint of a folder, or the file itself. */
 static dk_status find_file(const dk_allocator *allocator, const char *path, char **file) {
     dki_checkpoint_list list;
-    if (!is_folder(path)) return dki_copy_text(allocator, path, file);
+    bool folder = false;
+    DKI_TRY(is_folder(path, &folder));
+    if (!folder) return dki_copy_text(allocator, path, file);
     DKI_TRY(dki_checkpoint_folder_list(allocator, path, &list));
     dk_status status = list.count
                            ? dki_checkpoint_path(allocator, path, list.steps[list.count - 1], file)
