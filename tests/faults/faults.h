@@ -35,7 +35,11 @@ namespace faults {
     X(fchmod)                                                                                      \
     X(rename)                                                                                      \
     X(unlink)                                                                                      \
+    X(unlinkat)                                                                                    \
     X(mkdir)                                                                                       \
+    X(opendir)                                                                                     \
+    X(readdir)                                                                                     \
+    X(flock)                                                                                       \
     X(mkostemp)                                                                                    \
     X(realpath)                                                                                    \
     X(mmap)                                                                                        \

@@ -26,8 +26,8 @@ using Words = std::vector<std::string>;
 struct Told {
     long failures;
 };
-Told *const told = static_cast<Told *>(mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE,
-                                            MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+Told *const told = static_cast<Told *>(
+    mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
 bool is_child = false;
 
 struct Outcome {
@@ -66,15 +66,16 @@ Outcome run(const Words &words, const Folder &streams, const Fault &fault = {}) 
     while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
     }
     return {WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status),
-            support::slurp(streams / "stdout"), support::slurp(streams / "stderr"),
-            told->failures};
+            support::slurp(streams / "stdout"), support::slurp(streams / "stderr"), told->failures};
 }
 
 std::string table(bool labels) {
     std::string rows = labels ? "a,b,kind\n" : "a,b\n";
     for (int i = 0; i < 30; ++i)
         rows += std::to_string(i) + "," + std::to_string(i % 7) +
-                (!labels ? "\n" : i % 2 ? ",odd\n" : ",even\n");
+                (!labels ? "\n"
+                 : i % 2 ? ",odd\n"
+                         : ",even\n");
     return rows;
 }
 
@@ -87,21 +88,27 @@ struct Command {
 
 const Command commands[] = {
     {"Train",
-     {"train", "--data", "@rows.csv", "--valid-fraction", "0.3", "--epochs", "2", "--hidden", "4",
-      "--device", "cpu", "--threads", "2", "--quiet", "--out", "@new", "--metrics", "@metrics",
-      "--plot", "@plot"},
+     {"train",     "--data",   "@rows.csv", "--valid-fraction",
+      "0.3",       "--epochs", "2",         "--hidden",
+      "4",         "--device", "cpu",       "--threads",
+      "2",         "--quiet",  "--out",     "@new",
+      "--metrics", "@metrics", "--plot",    "@plot"},
      {"new", "plot"},
      false},
     {"Predict",
-     {"predict", "--model", "@model", "--data", "@features.csv", "--device", "cpu", "--threads", "1", "--out",
-      "@labels"},
+     {"predict", "--model", "@model", "--data", "@features.csv", "--device", "cpu", "--threads",
+      "1", "--out", "@labels"},
      {"labels"},
      true},
-    {"PredictStream", {"predict", "--model", "@model", "--data", "-", "--device", "cpu", "--threads", "1"}, {}, true},
+    {"PredictStream",
+     {"predict", "--model", "@model", "--data", "-", "--device", "cpu", "--threads", "1"},
+     {},
+     true},
     {"Inspect", {"inspect", "@model"}, {}, true},
     {"InspectJson", {"inspect", "@model", "--json"}, {}, true},
     {"EvalJson",
-     {"eval", "--model", "@model", "--data", "@rows.csv", "--device", "cpu", "--threads", "1", "--json"},
+     {"eval", "--model", "@model", "--data", "@rows.csv", "--device", "cpu", "--threads", "1",
+      "--json"},
      {},
      true},
 };
@@ -165,10 +172,10 @@ class CommandFaults : public testing::TestWithParam<Command> {
         folder.write("rows.csv", table(true));
         folder.write("features.csv", table(false));
         streams.write("stdin", "1,2\n3,4\n5,6\n");
-        const Outcome made = run(at_home({"train", "--data", "@rows.csv", "--epochs", "1",
-                                          "--hidden", "3", "--quiet", "--device", "cpu", "--threads", "1", "--out",
-                                          "@model"}),
-                                 streams);
+        const Outcome made =
+            run(at_home({"train", "--data", "@rows.csv", "--epochs", "1", "--hidden", "3",
+                         "--quiet", "--device", "cpu", "--threads", "1", "--out", "@model"}),
+                streams);
         ASSERT_EQ(made.code, 0) << made.err;
         put_old();
         before = files_of(folder);

@@ -49,7 +49,8 @@ TEST_F(Disk, FillsAfterAnyNumberOfBytes) {
             ASSERT_NE(text.find("free some space"), std::string::npos) << text;
             ASSERT_EQ(files_of(folder), old);
         }
-    support::promise("Every failure is survived", "a disk fills up while a model is saved", refused);
+    support::promise("Every failure is survived", "a disk fills up while a model is saved",
+                     refused);
     set_weather({0, 7, static_cast<int64_t>(bytes), ENOSPC});
     EXPECT_EQ(save(), DK_OK) << dk_error_text();
     set_weather({});

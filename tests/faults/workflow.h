@@ -47,14 +47,33 @@ struct Meaning {
     bool may_pass = false;   ///< where nothing depends on it, it isn't one
 };
 
-/// What every workflow is tried with.
+/// What every workflow is tried with, as far as calls of the system go.
 const std::vector<Meaning> &meanings();
 
-/// Makes each call of each function fail in turn, once and for ever, until a run in which none
-/// fails. Then: the status and a text that names the file or what was needed; everything as it was;
+/// One kind of failure: a call of a function with an error, or of a stand-in for a GPU.
+struct Kind {
+    std::string name;
+    std::string counted_as; ///< "an allocation fails": the promise's way
+    std::function<void(long at, bool for_ever)> arm;
+    std::function<bool()> disarm;                          ///< whether it happened
+    std::function<bool()> may_pass = [] { return false; }; ///< this one need not be told
+    dk_status status = DK_OK;
+    std::vector<std::string> says = {};
+    bool names_a_file = false;
+    bool in_place = false;   ///< what was done is done, but not for sure: see survive
+    bool ends_steps = false; ///< a step may be left half-done
+    bool for_good = false;   ///< the device is lost: nothing goes on with these objects
+};
+
+/// Of a function of the system that fails with `error`; and all there are.
+Kind kind_of(const Meaning &meaning, int error);
+const std::vector<Kind> &system_kinds();
+
+/// Makes each call of each kind fail in turn, once and for ever, until a run in which none fails.
+/// Then: the status and a text that names the file or what was needed; everything as it was;
 /// no memory, map, descriptor, thread or file left behind; and the same act done again succeeds and
 /// gives what it gives undisturbed. Tells support::promise how many failures there were.
-void survive(const Workflow &workflow);
+void survive(const Workflow &workflow, const std::vector<Kind> &kinds = system_kinds());
 
 /// The same act in interrupted calls, and in reads and writes of one byte or of random lengths, gives
 /// what it gives undisturbed.

@@ -4,10 +4,12 @@
 #include <jansson.h>
 #include <oneapi/dnnl/dnnl.h>
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -153,6 +155,10 @@ WRAP(int, faccessat, (int directory, const char *path, int mode, int flags),
 WRAP(int, fchmod, (int descriptor, mode_t mode), (descriptor, mode), -1)
 WRAP(int, rename, (const char *from, const char *to), (from, to), -1)
 WRAP(int, unlink, (const char *path), (path), -1)
+WRAP(int, unlinkat, (int directory, const char *path, int flags), (directory, path, flags), -1)
+WRAP(DIR *, opendir, (const char *path), (path), nullptr)
+WRAP(dirent *, readdir, (DIR * directory), (directory), nullptr)
+WRAP(int, flock, (int descriptor, int operation), (descriptor, operation), -1)
 WRAP(int, mkdir, (const char *path, mode_t mode), (path, mode), -1)
 WRAP(int, mkostemp, (char *pattern, int flags), (pattern, flags), -1)
 WRAP(char *, realpath, (const char *path, char *resolved), (path, resolved), nullptr)
