@@ -99,7 +99,10 @@ bool dki_plan_cache_load(const dki_plan_cache *cache, const dki_plan_key *key,
     char path[PATH_ROOM];
     file_path(cache, key, path);
     /* Without O_NONBLOCK a pipe of that name would wait for a writer. */
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int descriptor;
+    do {
+        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    } while (descriptor < 0 && errno == EINTR);
     if (descriptor < 0) {
         if (errno != ENOENT)
             dki_log_line(cache->log, DK_LOG_DEBUG, "plan cache: %s can't be read: %s", path,
@@ -146,7 +149,8 @@ static bool store_file(const dki_plan_cache *cache, const char *path, const plan
     if (descriptor < 0) return false;
     bool good = write_all(descriptor, (const char *)file, sizeof *file);
     int error = errno;
-    if (close(descriptor) != 0 && good) {
+    /* An interrupted close has closed the file all the same. */
+    if (close(descriptor) != 0 && errno != EINTR && good) {
         good = false;
         error = errno;
     }
