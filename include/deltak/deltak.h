@@ -651,7 +651,7 @@ DK_API dk_status dk_trainer_save(dk_trainer *trainer, const char *path);
  *  kernel (dk_context_info) than recorded, and on a GPU other choices of algorithms, which are taken
  *  from the checkpoint and never timed anew. The optimizer must be the same in any case.
  *
- *  A failure changes nothing but, of DK_E_DEVICE_LOST, the network. DK_E_ARGUMENT, DK_E_IO,
+ *  A failure changes nothing but, where the device fails on the way, the network. DK_E_ARGUMENT, DK_E_IO,
  *  DK_E_MODEL (not a checkpoint, or damaged: the text says what, and which older one is whole),
  *  DK_E_SHAPE (another network), DK_E_STATE (other circumstances, see above; the network has a
  *  trainer), DK_E_NONFINITE, DK_E_MEMORY, DK_E_DEVICE_LOST. */
