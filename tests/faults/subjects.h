@@ -28,6 +28,7 @@ inline std::shared_ptr<Objects> objects(int threads = 2, dk_precision precision 
     options.threads = threads;
     options.precision = precision;
     options.no_plan_cache = true;
+    options.deterministic = true; // on a GPU nothing is timed, which takes long on the stand-in
     dk_context *context = nullptr;
     EXPECT_EQ(dk_context_create(&context, &options), DK_OK) << dk_error_text();
     made->context.reset(context);

@@ -150,7 +150,8 @@ TEST_F(Checkpoints, TheOldOneStaysWhereTheDiskIsFull) {
         set_weather({});
         EXPECT_NE(std::string(dk_error_text()).find(strerror(ENOSPC)), std::string::npos);
         EXPECT_TRUE(seen(all->net) == right) << "the network is trained all the same";
-        EXPECT_EQ(static_cast<int64_t>(names_in(folder).size()), std::min<int64_t>(2, space / bytes));
+        EXPECT_EQ(static_cast<int64_t>(names_in(folder).size()),
+                  std::min<int64_t>(2, space / bytes));
         all.reset();
         EXPECT_TRUE(finished(folder) == right);
     }

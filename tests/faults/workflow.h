@@ -26,12 +26,17 @@ struct Subject {
     std::function<void()> renew = nullptr;
 };
 
+/// What holds after an act that failed. In any case the objects can be used, or say what else to do.
+enum class After {
+    nothing_happened, ///< everything is as it was, and the act done again gives what it should
+    on_the_host,      ///< the same, unless it is the GPU that failed on the way
+    got_on            ///< a fit over several epochs may have got on
+};
+
 struct Workflow {
     const char *name;
     std::function<Subject(const support::Folder &)> make;
-    /// A failed act has left everything as it was. Otherwise (a fit over several epochs) the objects
-    /// can be used afterwards, but may have got on.
-    bool all_or_nothing = true;
+    After after = After::nothing_happened;
 };
 
 /// So that GoogleTest prints a row by its name.
@@ -57,12 +62,17 @@ struct Kind {
     std::function<void(long at, bool for_ever)> arm;
     std::function<bool()> disarm;                          ///< whether it happened
     std::function<bool()> may_pass = [] { return false; }; ///< this one need not be told
+    std::function<void()> restore = [] {};                 ///< when the objects are gone
     dk_status status = DK_OK;
     std::vector<std::string> says = {};
     bool names_a_file = false;
     bool in_place = false;   ///< what was done is done, but not for sure: see survive
     bool ends_steps = false; ///< a step may be left half-done
-    bool for_good = false;   ///< the device is lost: nothing goes on with these objects
+    bool on_the_gpu = false;
+    bool for_good = false; ///< the device is lost: nothing goes on with these objects
+    long of_n = 0,
+         of_n_for_ever = 0; ///< 0: every call fails in turn; k: after the n-th the next is
+                            ///< n/k calls later
 };
 
 /// Of a function of the system that fails with `error`; and all there are.

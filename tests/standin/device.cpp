@@ -17,7 +17,8 @@ static dk_status lost(const char *call) {
 
 dk_status Device::enter(const char *call) {
     if (lost) return standin::lost(call);
-    if (++calls != fail_call) return DK_OK;
+    ++calls;
+    if (fail_call == 0 || calls < fail_call || (calls > fail_call && !fail_later)) return DK_OK;
     failed = call;
     if (fail_status != DK_E_DEVICE_LOST)
         return dki_fail(fail_status, "%s: call %ld was told to fail (stand-in)", call, calls);
@@ -94,11 +95,14 @@ void fail_at(long n, dk_status status) {
     const Guard guard(device().lock);
     device().calls = 0;
     device().fail_call = n;
+    device().fail_later = false;
     device().fail_status = status;
 }
 
-void fail_from(long n) {
-    fail_at(n, DK_E_DEVICE_LOST);
+void fail_from(long n, dk_status status) {
+    fail_at(n, status);
+    const Guard guard(device().lock);
+    device().fail_later = true;
 }
 
 std::string failed_call() {

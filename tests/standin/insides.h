@@ -118,6 +118,7 @@ struct Device {
     std::vector<std::string> reports;
     Counts counts;
     long calls = 0, fail_call = 0;
+    bool fail_later = false;
     dk_status fail_status = DK_OK;
     bool lost = false;
     std::string failed; ///< the call that was told to fail

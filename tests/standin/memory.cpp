@@ -77,8 +77,8 @@ static dk_status allocate(dki_gpu *gpu, const char *call, size_t bytes, bool on_
     if (bytes == 0) bytes = 1; // so that it has an address, as in gpu_memory.c
     const size_t total = on_device ? d.device_total : d.pinned_total, used = d.in_use(on_device);
     const size_t left = used < total ? total - used : 0;
-    void *data = nullptr;
-    if (bytes > left || posix_memalign(&data, 256, bytes) != 0)
+    void *data = bytes > left ? nullptr : aligned_alloc(256, (bytes + 255) / 256 * 256);
+    if (!data)
         return dki_fail(DK_E_MEMORY, "%s: %zu bytes wanted, %zu of %zu free (stand-in)", call,
                         bytes, left, total);
     memset(data, on_device ? 0xFF : 0, bytes);

@@ -39,8 +39,8 @@ void set_open_failure(const std::string &text);
 /// The n-th call from now that can fail (n from 1; kernel launches are calls, too) fails with
 /// `status`. After DK_E_DEVICE_LOST nothing works until reset().
 void fail_at(long n, dk_status status);
-/// The n-th call and all later ones fail: the device is lost.
-void fail_from(long n);
+/// The n-th call and all later ones fail; at first: the device is lost.
+void fail_from(long n, dk_status status = DK_E_DEVICE_LOST);
 /// Which function the last call belonged to that was told to fail; "" = none since reset().
 std::string failed_call();
 /// Calls that can fail, since the last fail_at, fail_from or reset.
