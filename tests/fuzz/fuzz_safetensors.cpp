@@ -1,0 +1,101 @@
+// safetensors files: the tensors of an accepted one cover its bytes, each reads as its shape says, and
+// what is written of them reads back the same.
+#include "files.h"
+#include "fuzz.h"
+
+extern "C" {
+#include "format/safetensors.h"
+}
+
+#include <jansson.h>
+
+#include <vector>
+
+namespace {
+
+bool same_tensor(const dki_safetensor &a, const dki_safetensor &b) {
+    return std::strcmp(a.name, b.name) == 0 && std::strcmp(a.dtype, b.dtype) == 0 &&
+           a.dims == b.dims && a.bytes == b.bytes &&
+           std::memcmp(a.shape, b.shape, sizeof a.shape) == 0 &&
+           (a.bytes == 0 || std::memcmp(a.data, b.data, a.bytes) == 0);
+}
+
+void check_cover(const dki_safetensors &file, const uint8_t *end) {
+    size_t sum = 0;
+    for (size_t i = 0; i < file.count; ++i) sum += file.tensors[i].bytes;
+    const auto *first = file.count ? static_cast<const uint8_t *>(file.tensors[0].data) : end;
+    fuzz::expect(first + sum == end, "the tensors cover the bytes behind the header");
+}
+
+void read_each(const dki_safetensors &file) {
+    for (size_t i = 0; i < file.count; ++i) {
+        const dki_safetensor &tensor = file.tensors[i];
+        fuzz::expect(dki_safetensors_find(&file, tensor.name) == &tensor,
+                     "a name finds its tensor");
+        std::vector<float> values(tensor.bytes / sizeof(float) + 1);
+        const dk_status status =
+            dki_safetensors_read_f32(&file, tensor.name, tensor.shape, tensor.dims, values.data());
+        const bool read = fuzz::succeeded(status, {DK_E_MODEL});
+        fuzz::expect(read == (std::strcmp(tensor.dtype, "F32") == 0), "F32 is what is read");
+        if (read)
+            fuzz::expect(!tensor.bytes || !std::memcmp(values.data(), tensor.data, tensor.bytes),
+                         "the values are the file's");
+    }
+    const int64_t shape[2] = {1, 2};
+    float values[2];
+    if (!dki_safetensors_find(&file, "layers.1.weight"))
+        fuzz::expect(
+            !fuzz::succeeded(dki_safetensors_read_f32(&file, "layers.1.weight", shape, 2, values),
+                             {DK_E_MODEL}),
+            "a tensor that isn't there isn't read");
+}
+
+std::vector<dki_metadata> metadata_of(const dki_safetensors &file) {
+    std::vector<dki_metadata> entries;
+    const char *key;
+    json_t *value;
+    json_object_foreach(json_object_get(file.header, "__metadata__"), key, value)
+        entries.push_back({key, json_string_value(value)});
+    return entries;
+}
+
+void write_and_read(const dki_safetensors &file) {
+    static fuzz::Pipe pipe;
+    const std::vector<dki_metadata> metadata = metadata_of(file);
+    const dk_allocator *allocator = fuzz::allocator();
+    dk_status status = dki_safetensors_write(allocator, pipe.path(), metadata.data(),
+                                             metadata.size(), file.tensors, file.count);
+    fuzz::expect(status == DK_OK, "what was read can be written");
+    const uint8_t *written = pipe.take();
+    dki_safetensors again;
+    status = dki_safetensors_parse(allocator, "written", written, pipe.bytes(), &again);
+    fuzz::expect(status == DK_OK, "what was written can be read");
+    fuzz::expect(again.count == file.count, "as many tensors");
+    for (size_t i = 0; i < file.count; ++i)
+        fuzz::expect(same_tensor(file.tensors[i], again.tensors[i]), "the same tensors");
+    for (const dki_metadata &entry : metadata) {
+        const char *value = dki_safetensors_metadata(&again, entry.key);
+        fuzz::expect(value && std::strcmp(value, entry.value) == 0, "the same metadata");
+    }
+    dki_safetensors_release(allocator, &again);
+}
+
+} // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
+    // JSON costs most as `{},`: three bytes are an object of some 200. A tensor is `"":{…}` of 50.
+    constexpr size_t factor = 100, extra = 8192;
+    fuzz::Run run(bytes, factor, extra);
+    dki_safetensors file;
+    const dk_status status =
+        dki_safetensors_parse(fuzz::allocator(), "safetensors", data, bytes, &file);
+    if (!fuzz::succeeded(status, {DK_E_MODEL})) return 0;
+    check_cover(file, data + bytes);
+    read_each(file);
+    if (bytes < fuzz::Pipe::room / 8) { // what JSON escapes grows by six
+        run.more(8 * bytes, factor, extra);
+        write_and_read(file);
+    }
+    dki_safetensors_release(fuzz::allocator(), &file);
+    return 0;
+}
