@@ -74,10 +74,15 @@ dk_status dki_json_double(const json_t *object, const char *key, double *value) 
 dk_status dki_json_dump(const dk_allocator *allocator, json_t *value, const char *what,
                         char **text) {
     *text = NULL;
-    char *dumped = value ? json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+    /* Into memory of our own: only the application's jansson knows how to free what it gives. */
+    const size_t flags = JSON_COMPACT | JSON_ENSURE_ASCII;
+    const size_t bytes = value ? json_dumpb(value, NULL, 0, flags) : 0;
+    dk_status status = bytes ? dki_new(allocator, text, bytes + 1, what) : DK_OK;
+    if (!status && (!bytes || json_dumpb(value, *text, bytes, flags) != bytes)) {
+        dki_release(allocator, *text);
+        *text = NULL;
+        status = dki_fail(DK_E_MEMORY, "out of memory: %s", what);
+    }
     json_decref(value);
-    DKI_REQUIRE(dumped, DK_E_MEMORY, "out of memory: %s", what);
-    dk_status status = dki_copy_text(allocator, dumped, text);
-    free(dumped);
     return status;
 }
