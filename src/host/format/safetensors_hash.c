@@ -18,8 +18,10 @@ dk_status dki_safetensors_dump(const dk_allocator *allocator, const char *path,
                 bytes, (int)DKI_SAFETENSORS_HEADER);
     DKI_TRY(dki_new(allocator, text, *length, "the header of a model file"));
     memset(*text, ' ', *length);
-    json_dumpb(header, *text, *length, flags);
-    return DK_OK;
+    if (json_dumpb(header, *text, *length, flags) == bytes) return DK_OK;
+    dki_release(allocator, *text);
+    *text = NULL;
+    return dki_fail(DK_E_MEMORY, "%s: out of memory: its header", path);
 }
 
 dk_status dki_safetensors_hash_key(const dk_allocator *allocator, const char *name, char **key) {
