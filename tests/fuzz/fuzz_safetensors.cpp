@@ -32,31 +32,47 @@ void read_each(const dki_safetensors &file) {
         const dki_safetensor &tensor = file.tensors[i];
         fuzz::expect(dki_safetensors_find(&file, tensor.name) == &tensor,
                      "a name finds its tensor");
+        const bool f32 = fuzz::succeeded(
+            dki_safetensors_expect_f32(&file, tensor.name, tensor.shape, tensor.dims),
+            {DK_E_MODEL});
+        fuzz::expect(f32 == (std::strcmp(tensor.dtype, "F32") == 0), "F32 is what is read");
+        if (!f32) continue;
         std::vector<float> values(tensor.bytes / sizeof(float) + 1);
-        const dk_status status =
-            dki_safetensors_read_f32(&file, tensor.name, tensor.shape, tensor.dims, values.data());
-        const bool read = fuzz::succeeded(status, {DK_E_MODEL});
-        fuzz::expect(read == (std::strcmp(tensor.dtype, "F32") == 0), "F32 is what is read");
-        if (read)
-            fuzz::expect(!tensor.bytes || !std::memcmp(values.data(), tensor.data, tensor.bytes),
-                         "the values are the file's");
+        const size_t count = dki_safetensors_copy_f32(&file, tensor.name, values.data());
+        fuzz::expect(count * sizeof(float) == tensor.bytes &&
+                         (!count || !std::memcmp(values.data(), tensor.data, tensor.bytes)),
+                     "the values are the file's");
     }
     const int64_t shape[2] = {1, 2};
-    float values[2];
-    if (!dki_safetensors_find(&file, "layers.1.weight"))
-        fuzz::expect(
-            !fuzz::succeeded(dki_safetensors_read_f32(&file, "layers.1.weight", shape, 2, values),
-                             {DK_E_MODEL}),
-            "a tensor that isn't there isn't read");
+    const char *const wanted = "layers.1.weight";
+    const dk_status status = dki_safetensors_expect_f32(&file, wanted, shape, 2);
+    fuzz::expect(!fuzz::succeeded(status, {DK_E_MODEL}) || dki_safetensors_find(&file, wanted),
+                 "a tensor that isn't there isn't read");
 }
 
 std::vector<dki_metadata> metadata_of(const dki_safetensors &file) {
     std::vector<dki_metadata> entries;
     const char *key;
     json_t *value;
-    json_object_foreach(json_object_get(file.header, "__metadata__"), key, value)
+    json_object_foreach(json_object_get(file.header, "__metadata__"), key,
+                        value) if (std::strncmp(key, "xxh3", 4) != 0) // the writer's own
         entries.push_back({key, json_string_value(value)});
     return entries;
+}
+
+// Whatever bit changes in a file with hashes, reading or comparing tells. Which one changes here
+// follows from the hashes, so that inputs differ in it.
+void check_flip(std::vector<uint8_t> bytes) {
+    size_t hash = 0;
+    for (uint8_t byte : bytes) hash = hash * 31 + byte;
+    bytes[hash / 8 % bytes.size()] ^= static_cast<uint8_t>(1u << hash % 8);
+    dki_safetensors changed;
+    dk_status status =
+        dki_safetensors_parse(fuzz::allocator(), "changed", bytes.data(), bytes.size(), &changed);
+    if (!fuzz::succeeded(status, {DK_E_MODEL})) return;
+    status = dki_safetensors_verify(fuzz::allocator(), &changed, true);
+    fuzz::expect(!fuzz::succeeded(status, {DK_E_MODEL}), "a changed bit is seen");
+    dki_safetensors_release(fuzz::allocator(), &changed);
 }
 
 void write_and_read(const dki_safetensors &file) {
@@ -77,7 +93,9 @@ void write_and_read(const dki_safetensors &file) {
         const char *value = dki_safetensors_metadata(&again, entry.key);
         fuzz::expect(value && std::strcmp(value, entry.value) == 0, "the same metadata");
     }
+    fuzz::expect(dki_safetensors_verify(allocator, &again, true) == DK_OK, "with its hashes");
     dki_safetensors_release(allocator, &again);
+    check_flip({written, written + pipe.bytes()});
 }
 
 } // namespace
@@ -92,8 +110,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     if (!fuzz::succeeded(status, {DK_E_MODEL})) return 0;
     check_cover(file, data + bytes);
     read_each(file);
+    run.more(bytes, factor, extra); // its text is made again, and its tree copied
+    fuzz::succeeded(dki_safetensors_verify(fuzz::allocator(), &file, false), {DK_E_MODEL});
     if (bytes < fuzz::Pipe::room / 8) { // what JSON escapes grows by six
-        run.more(8 * bytes, factor, extra);
+        run.more(16 * bytes, factor, 4 * extra);
         write_and_read(file);
     }
     dki_safetensors_release(fuzz::allocator(), &file);
