@@ -1,12 +1,10 @@
-// The option groups: any options with any values, in any order. What comes out of an accepted line is
+// The option groups: any options with any values, in any order, and words that are no options. What comes out of an accepted line is
 // described to the library, which may refuse it, and shown by the help.
 #include "command.h"
 
 extern "C" {
 #include "options.h"
 }
-
-#include <vector>
 
 namespace {
 
@@ -47,8 +45,16 @@ void parse(const Group &group, uint8_t which, char *value) {
     while (option->flags & OPTION_ALIAS) --option;
     argp_state state{};
     state.input = group.input;
-    // The values of those without one are never looked at.
     fuzz::expect(group.parser->parser(option->key, value, &state) == 0, "an option is known");
+}
+
+// What argp can't take is explained by all options that there are.
+void explain(const char *word) {
+    argp_child children[sizeof all / sizeof *all + 1] = {};
+    for (size_t i = 0; i < sizeof all / sizeof *all; ++i) children[i].argp = all[i].parser;
+    argp root{};
+    root.children = children;
+    cli_explain(&root, word);
 }
 
 void show_help(const Group &group) {
@@ -72,18 +78,22 @@ void describe() {
 
 } // namespace
 
-// Records of two bytes, which group and which option, and a value that ends with a line.
+// Records of two bytes, which group and which option, and a value that ends with a line. An option
+// number from 240 makes a word of the value.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     fuzz::Run run(bytes, 0, 0);
     fuzz::Input input(data, bytes);
-    std::vector<char> text(input.size() + 1, '\0'); // outlives the options that point into it
-    if (input.size()) std::memcpy(text.data(), data, input.size());
+    std::string text = input.text() + '\n'; // outlives the options that point into it
     for (char &c : text) c = c == '\n' ? '\0' : c;
     reset();
     for (size_t at = 0; at + 2 < text.size();) {
         const Group &group = all[static_cast<uint8_t>(text[at]) % (sizeof all / sizeof *all)];
         const auto which = static_cast<uint8_t>(text[at + 1]);
         char *value = &text[at + 2];
+        if (which >= 240) {
+            fuzz::expect(!fuzz::parses([&] { explain(value); }), "a word that is no option");
+            return 0;
+        }
         if (!fuzz::parses([&] { parse(group, which, value); })) return 0;
         at += 2 + std::strlen(value) + 1;
     }

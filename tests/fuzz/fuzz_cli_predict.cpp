@@ -28,15 +28,16 @@ dk_net *make_net() {
     return net;
 }
 
-// Lines that aren't blank, of the whole text or as far as a limit says.
+// Lines that aren't blank. A line may end with CR and LF; other CRs are text.
 long lines_of(const char *text, size_t bytes) {
     long count = 0;
     bool blank = true;
     for (size_t i = 0; i < bytes; ++i) {
+        const bool ends = i + 1 == bytes || text[i + 1] == '\n';
         if (text[i] == '\n') {
             count += !blank;
             blank = true;
-        } else if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r') {
+        } else if (text[i] != ' ' && text[i] != '\t' && !(text[i] == '\r' && ends)) {
             blank = false;
         }
     }

@@ -1,5 +1,6 @@
 // Data sets opened from files of any bytes: alone (NPY, IDX, CSV, gzip, as their first bytes say), and
-// as MNIST's pair and as x.npy with y.npy. An open set is read, measured, and opened again like itself.
+// as MNIST's pair and as x.npy with y.npy; as they are, and like another set or a network. An open set
+// is read, measured, and opened again like itself.
 #include "context.h"
 #include "files.h"
 #include "fuzz.h"
@@ -37,13 +38,36 @@ struct Folder {
     }
 };
 
+// What a file may have to be like: two classes with names, and two without.
+struct Known {
+    dk_dataset *set = nullptr;
+    dk_net *net = nullptr;
+
+    Known() {
+        fuzz::File file;
+        const std::string rows = "1,cat\n2,dog\n";
+        file.fill(rows.data(), rows.size());
+        dk_layer layer = DK_LAYER_INIT;
+        layer.width = 2;
+        layer.activation = DK_IDENTITY;
+        dk_net_desc desc = DK_NET_DESC_INIT;
+        desc.inputs = 1;
+        desc.layers = &layer;
+        desc.layer_count = 1;
+        desc.loss = DK_LOSS_SOFTMAX_CROSS_ENTROPY;
+        fuzz::expect(dk_dataset_open(&set, fuzz::context(), file.path(), nullptr) == DK_OK &&
+                         dk_net_create(&net, fuzz::context(), &desc) == DK_OK,
+                     "there are a set and a network");
+    }
+};
+
 struct Choice {
     std::string source;
     dk_data_options options;
 };
 
 // Three bytes: the kind of source, the options, and where the second file begins.
-Choice choose(const Folder &folder, fuzz::Input *input) {
+Choice choose(const Folder &folder, const Known &known, fuzz::Input *input) {
     static const char *const columns[] = {nullptr, "first", "0", "y"};
     const uint8_t kind = input->byte(), how = input->byte(), cut = input->byte();
     const fuzz::Input first = input->piece(kind & 3 ? size_t{cut} * (kind >> 2 | 1u) : SIZE_MAX);
@@ -56,6 +80,8 @@ Choice choose(const Folder &folder, fuzz::Input *input) {
     choice.options.task = static_cast<dk_task>(how & 3);
     choice.options.label_column = columns[how >> 2 & 3];
     choice.options.rows = how & 16 ? 2 : 0;
+    if (how & 64) choice.options.like = known.set;
+    if (how & 128) choice.options.like_net = known.net; // with both: refused
     choice.options.part = how & 32 && kind & 3 ? DK_PART_TEST : DK_PART_TRAIN;
     return choice;
 }
@@ -107,17 +133,18 @@ void read(const dk_dataset *set) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     static Folder folder;
-    fuzz::context();
+    static const Known known;
     // A file's costs are at most CSV's. What gzip hides is bounded by its expansion: 1032 times that.
     const bool packed = bytes > 4 && data[3] == 0x1f && data[4] == 0x8b;
     fuzz::Run run(bytes, packed ? 100 * 1032 : 100, 1 << 17);
     fuzz::Input input(data, bytes);
-    Choice choice = choose(folder, &input);
+    Choice choice = choose(folder, known, &input);
     dk_dataset *set = open(choice);
     if (!set) return 0;
     run.more(bytes, packed ? 100 * 1032 : 100, 1 << 17);
     read(set);
     choice.options.like = set;
+    choice.options.like_net = nullptr;
     dk_dataset *like = open(choice);
     fuzz::expect(like, "a set is like itself");
     dk_dataset_destroy(like);
