@@ -17,6 +17,7 @@ extern "C" {
 #include <cstring>
 #include <initializer_list>
 #include <string>
+#include <vector>
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -77,6 +78,13 @@ class Input {
     const uint8_t *at_;
     size_t left_;
 };
+
+// Some byte of a file that isn't empty; which one follows from all of them, so that it varies.
+inline uint8_t *any_byte(std::vector<uint8_t> *file) {
+    size_t hash = 0;
+    for (uint8_t byte : *file) hash = hash * 31 + byte;
+    return &(*file)[(hash ^ hash >> 32) % file->size()];
+}
 
 // The same values to the bit: a NaN equals itself, −0 isn't 0.
 inline bool same_bits(double a, double b) {

@@ -10,6 +10,7 @@ extern "C" {
 }
 
 #include <cstdio>
+#include <vector>
 
 namespace {
 
@@ -28,20 +29,22 @@ dk_net *make_net() {
     return net;
 }
 
-// Lines that aren't blank. A line may end with CR and LF; other CRs are text.
-long lines_of(const char *text, size_t bytes) {
-    long count = 0;
+// The commas of each line that isn't blank. A line may end with CR and LF; other CRs are text.
+std::vector<int> commas_of(const char *text, size_t bytes) {
+    std::vector<int> commas;
     bool blank = true;
     for (size_t i = 0; i < bytes; ++i) {
         const bool ends = i + 1 == bytes || text[i + 1] == '\n';
         if (text[i] == '\n') {
-            count += !blank;
             blank = true;
-        } else if (text[i] != ' ' && text[i] != '\t' && !(text[i] == '\r' && ends)) {
-            blank = false;
+            continue;
         }
+        if (text[i] == ' ' || text[i] == '\t' || (text[i] == '\r' && ends)) continue;
+        if (blank) commas.push_back(0);
+        blank = false;
+        commas.back() += text[i] == ',';
     }
-    return count + !blank;
+    return commas;
 }
 
 struct Stream {
@@ -80,8 +83,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     const int code = stream.predict(input);
     fuzz::expect(code == CLI_OK || code == CLI_DATA, "an exit code of a prediction");
     fuzz::expect((code == CLI_OK) == (fuzz::error_lines == 0), "a failure has an error line");
-    const long asked = lines_of(reinterpret_cast<const char *>(data), bytes);
-    const long answered = lines_of(stream.text, stream.bytes);
-    fuzz::expect(code == CLI_OK ? answered == asked : answered < asked, "a line, an answer");
+    const auto asked = commas_of(reinterpret_cast<const char *>(data), bytes);
+    const auto answers = commas_of(stream.text, stream.bytes);
+    fuzz::expect(code == CLI_OK ? answers.size() == asked.size() : answers.size() < asked.size(),
+                 "a line, an answer");
+    for (size_t i = 0; i < answers.size(); ++i)
+        fuzz::expect(asked[i] == inputs - 1 && answers[i] == outputs - 1, "as many as there are");
     return 0;
 }

@@ -59,6 +59,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         const uint8_t type = data[2];
         const uint8_t *elements = data + 4 + 4 * data[3];
         const size_t count = (bytes - 4 - 4 * size_t{data[3]}) / width(type);
+        size_t promised = 1;
+        for (int i = 0; i < array.dims; ++i) promised *= static_cast<size_t>(array.shape[i]);
+        fuzz::expect(promised == count, "the shape makes the elements");
         for (size_t i = 0; i < count; ++i) {
             const double a = found(array, i), b = expected(elements + i * width(type), type);
             fuzz::expect((a != a && b != b) || fuzz::same_bits(a, b), "elements are the file's");

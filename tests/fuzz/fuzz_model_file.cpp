@@ -1,5 +1,5 @@
 // Model files through dk_net_load: a network that was loaded is saved as a file that loads, and is
-// saved the same again.
+// saved the same again; with a changed bit it doesn't load.
 #include "context.h"
 #include "files.h"
 #include "fuzz.h"
@@ -35,11 +35,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     dk_net *net = load(data, bytes);
     if (!net) return 0;
     run.more(bytes, 4 * factor, 4 * extra);
-    const std::vector<uint8_t> saved = save(net);
+    std::vector<uint8_t> saved = save(net);
     dk_net *again = load(saved.data(), saved.size());
     fuzz::expect(again, "what was saved can be loaded");
     fuzz::expect(save(again) == saved, "what was saved is saved the same");
     dk_net_destroy(again);
     dk_net_destroy(net);
+    *fuzz::any_byte(&saved) ^= static_cast<uint8_t>(1u << bytes % 8);
+    fuzz::expect(!load(saved.data(), saved.size()), "a changed bit is seen");
     return 0;
 }
