@@ -7,14 +7,16 @@ extern "C" {
 #include <jansson.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 
 namespace fuzz {
 
 namespace {
 
-// The library's threads are one here (contexts are opened with one), so nothing is atomic.
-size_t live, limit = SIZE_MAX, start;
+// Atomic for the loader's thread; which of two threads is one too many makes no difference.
+std::atomic<size_t> live{0};
+size_t limit = SIZE_MAX, start;
 
 void *take(size_t bytes, size_t alignment) {
     if (bytes > limit || live > limit - bytes) broken("memory is bounded by the size of the input");

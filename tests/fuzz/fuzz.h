@@ -51,6 +51,10 @@ class Run {
     Run &operator=(const Run &) = delete;
 };
 
+// What jansson needs for a text: most for `{},`, three bytes that are an object of some 200, and for
+// `[`, one that is an array of 136, but only 2048 deep.
+constexpr size_t json_factor = 100, json_extra = 1 << 19;
+
 // The input, from its first byte on.
 class Input {
   public:

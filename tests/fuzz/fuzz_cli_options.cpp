@@ -12,6 +12,7 @@ struct Groups {
     cli_device device;
     cli_data data;
     cli_network network;
+    cli_checkpoint checkpoint;
     dk_train_options training;
     dk_layer layers[CLI_MOST_HIDDEN + 1];
 };
@@ -23,17 +24,20 @@ struct Group {
 
 Groups groups;
 const Group all[] = {
-    {&cli_device_argp, &groups.device},      {&cli_data_argp, &groups.data},
-    {&cli_network_argp, &groups.network},    {&cli_layer_argp, &groups.network},
-    {&cli_optimizer_argp, &groups.training}, {&cli_schedule_argp, &groups.training}};
+    {&cli_device_argp, &groups.device},        {&cli_data_argp, &groups.data},
+    {&cli_network_argp, &groups.network},      {&cli_layer_argp, &groups.network},
+    {&cli_optimizer_argp, &groups.training},   {&cli_schedule_argp, &groups.training},
+    {&cli_checkpoint_argp, &groups.checkpoint}};
 
 void reset() {
     static const cli_device device = CLI_DEVICE_INIT;
     static const cli_data data = CLI_DATA_INIT;
+    static const cli_checkpoint checkpoint = {};
     static const dk_train_options training = DK_TRAIN_OPTIONS_INIT;
     groups.device = device;
     groups.data = data;
     groups.training = training;
+    groups.checkpoint = checkpoint;
     cli_network_init(&groups.network, "128,64");
 }
 

@@ -92,7 +92,7 @@ void inflate(const uint8_t *data, size_t bytes, size_t limit, Behind format,
                              std::equal(file.data, file.data + file.bytes, packed->data())),
                  "it is what was packed");
     if (dki_is_gzip(data, bytes)) check_head(data, bytes, file);
-    run.more(file.bytes, 100, 8192);
+    run.more(file.bytes, fuzz::json_factor, fuzz::json_extra); // CSV needs less
     read(&file, format);
     dki_file_release(fuzz::allocator(), &file);
 }

@@ -30,11 +30,11 @@ std::vector<uint8_t> save(const dk_net *net) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     fuzz::context();
     // JSON, and rows of weights padded to 64 bytes: sixteen times those of one input.
-    constexpr size_t factor = 128, extra = 1 << 16;
+    constexpr size_t factor = fuzz::json_factor + 16, extra = fuzz::json_extra;
     fuzz::Run run(bytes, factor, extra);
     dk_net *net = load(data, bytes);
     if (!net) return 0;
-    run.more(bytes, 4 * factor, 4 * extra);
+    run.more(bytes, 4 * factor, extra);
     std::vector<uint8_t> saved = save(net);
     dk_net *again = load(saved.data(), saved.size());
     fuzz::expect(again, "what was saved can be loaded");

@@ -55,16 +55,15 @@ std::string describe(const dk_net *net) {
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
-    // JSON costs most as `{},`: three bytes are an object of some 200. A layer of one width and one
-    // input is a tensor of 64 floats' room, and some 100 characters.
-    constexpr size_t factor = 100, extra = 1 << 16;
+    // JSON. A row of weights takes 64 floats at most, and the network is made twice.
+    constexpr size_t extra = fuzz::json_extra + 64 * sizeof(float) * most_parameters;
     fuzz::context();
     const std::string text = fuzz::Input(data, bytes).text();
-    fuzz::Run run(bytes, factor, extra + 64 * sizeof(float) * most_parameters);
+    fuzz::Run run(bytes, fuzz::json_factor, extra);
     dk_net *net = make(text.c_str());
     if (!net) return 0;
     const std::string written = describe(net);
-    run.more(written.size(), 2 * factor, 2 * extra);
+    run.more(written.size(), 2 * fuzz::json_factor, extra);
     dk_net *again = make(written.c_str());
     fuzz::expect(again, "what was written can be read");
     fuzz::expect(describe(again) == written, "what was written is written the same");

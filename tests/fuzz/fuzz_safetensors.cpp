@@ -108,19 +108,19 @@ void write_and_read(const dki_safetensors &file) {
 } // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
-    // JSON costs most as `{},`: three bytes are an object of some 200. A tensor is `"":{…}` of 50.
-    constexpr size_t factor = 100, extra = 8192;
-    fuzz::Run run(bytes, factor, extra);
+    // A tensor is `"":{…}` of 50.
+    fuzz::Run run(bytes, fuzz::json_factor, fuzz::json_extra);
     dki_safetensors file;
     const dk_status status =
         dki_safetensors_parse(fuzz::allocator(), "safetensors", data, bytes, &file);
     if (!fuzz::succeeded(status, {DK_E_MODEL})) return 0;
     check_cover(file, data, bytes);
     read_each(file);
-    run.more(bytes, factor, extra); // its text is made again, and its tree copied
+    run.more(bytes, fuzz::json_factor,
+             fuzz::json_extra); // its text is made again, and its tree copied
     fuzz::succeeded(dki_safetensors_verify(fuzz::allocator(), &file, false), {DK_E_MODEL});
     if (bytes < fuzz::Pipe::room / 8) { // what JSON escapes grows by six
-        run.more(16 * bytes, factor, 4 * extra);
+        run.more(16 * bytes, fuzz::json_factor, fuzz::json_extra);
         write_and_read(file);
     }
     dki_safetensors_release(fuzz::allocator(), &file);
