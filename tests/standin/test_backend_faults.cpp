@@ -66,9 +66,10 @@ TEST_P(BackendFaults, OfTheHostAreSurvived) {
     survive(GetParam(), kinds);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Using, BackendFaults, testing::ValuesIn(faults::model_workflows()),
-    [](const testing::TestParamInfo<Workflow> &row) { return faults::name_of(row); });
+INSTANTIATE_TEST_SUITE_P(Using, BackendFaults, testing::ValuesIn(faults::model_workflows()),
+                         [](const testing::TestParamInfo<Workflow> &row) {
+                             return faults::name_of(row);
+                         });
 
 // A lost device is lost for its objects; the process goes on with the CPU.
 TEST_F(Test, ALostDeviceLeavesTheCpu) {
