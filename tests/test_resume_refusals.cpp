@@ -1,7 +1,6 @@
 // What must be the same for a run to go on, what is taken from the checkpoint, and what a refusal leaves.
-#include "support.h"
-#include "support_model.h"
 #include "support_promise.h"
+#include "support_resume.h"
 
 extern "C" {
 #include "train/run_state.h"
@@ -15,57 +14,7 @@ using support::Dataset;
 using support::expect_error_names;
 using support::parameter_bits;
 
-class Refusals : public support::TempDirectory {
-  protected:
-    support::Context context = support::open_context();
-    Dataset data = support::synth(context.get(), "synth:spirals", 60);
-    support::Net net = support::net_for(data.get(), {5});
-    support::Trainer trainer;
-
-    static dk_train_options training() {
-        dk_train_options options = DK_TRAIN_OPTIONS_INIT;
-        options.batch = 7;
-        return options;
-    }
-    dk_fit_options fitting(int64_t steps = 0) {
-        stop_at_ = steps;
-        dk_fit_options fit = DK_FIT_OPTIONS_INIT;
-        fit.epochs = 3;
-        fit.checkpoint = folder_.c_str();
-        fit.progress = [](void *at, const dk_progress *progress) {
-            return progress->step == *static_cast<int64_t *>(at) ? 1 : 0;
-        };
-        fit.progress_user = &stop_at_;
-        return fit;
-    }
-    void SetUp() override {
-        TempDirectory::SetUp();
-        folder_ = path("run");
-        interrupt();
-    }
-    // A run that was stopped after 12 of its 27 steps.
-    void interrupt() {
-        support::Trainer first = support::trainer(net.get(), training());
-        const dk_fit_options fit = fitting(12);
-        ASSERT_EQ(dk_trainer_fit(first.get(), data.get(), data.get(), &fit, nullptr), DK_E_STOPPED)
-            << dk_error_text();
-    }
-    dk_status resume(dk_net *of, const dk_train_options *options, bool anyway = false) {
-        dk_trainer *made = reinterpret_cast<dk_trainer *>(16);
-        trainer.reset();
-        const dk_status status = dk_trainer_resume(&made, of, options, folder_.c_str(), anyway);
-        EXPECT_EQ(made == nullptr, status != DK_OK);
-        trainer.reset(made);
-        return status;
-    }
-    dk_status go_on(const dk_dataset *train, const dk_dataset *valid, const dk_fit_options &fit,
-                    dk_fit_result *result = nullptr) {
-        return dk_trainer_fit(trainer.get(), train, valid, &fit, result);
-    }
-
-    std::string folder_;
-    int64_t stop_at_ = 0;
-};
+using Refusals = support::StoppedRun;
 
 TEST_F(Refusals, OptionsMustBeThoseOfThenUnlessWanted) {
     struct {
@@ -160,8 +109,7 @@ TEST_F(Refusals, TheFitMustBeTheOneOfThenUnlessWanted) {
             dk_fit_options fit = fitting();
             change(&fit);
             EXPECT_EQ(go_on(train, valid, fit), anyway ? DK_OK : DK_E_STATE) << dk_error_text();
-            if (!anyway)
-                expect_error_names((std::string("it was made with ") + name + " = ").c_str());
+            if (!anyway) expect_error_names(name);
             std::filesystem::remove_all(folder_);
             net = support::net_for(data.get(), {5});
             trainer.reset();
@@ -169,15 +117,18 @@ TEST_F(Refusals, TheFitMustBeTheOneOfThenUnlessWanted) {
         }
     };
     auto same = [](dk_fit_options *) {};
-    refused(data.get(), data.get(), "epochs", [](dk_fit_options *o) { o->epochs = 4; });
-    refused(data.get(), data.get(), "early_stop", [](dk_fit_options *o) { o->early_stop = 4; });
-    refused(data.get(), data.get(), "restore_best",
-            [](dk_fit_options *o) { o->restore_best = true; });
-    refused(data.get(), data.get(), "in_order", [](dk_fit_options *o) { o->in_order = true; });
-    refused(longer.get(), data.get(), "train", same);
-    refused(other.get(), data.get(), "train", same);
-    refused(data.get(), other.get(), "valid", same);
-    refused(data.get(), nullptr, "valid", same);
+    refused(data.get(), data.get(),
+            "it was made with epochs = ", [](dk_fit_options *o) { o->epochs = 4; });
+    refused(data.get(), data.get(),
+            "it was made with early_stop = ", [](dk_fit_options *o) { o->early_stop = 4; });
+    refused(data.get(), data.get(),
+            "it was made with restore_best = ", [](dk_fit_options *o) { o->restore_best = true; });
+    refused(data.get(), data.get(),
+            "it was made with in_order = ", [](dk_fit_options *o) { o->in_order = true; });
+    refused(longer.get(), data.get(), "the training data", same);
+    refused(other.get(), data.get(), "the training data", same);
+    refused(data.get(), other.get(), "the validation data", same);
+    refused(data.get(), nullptr, "the validation data", same);
 }
 
 // A fit that is refused can be asked for again, as it was.

@@ -142,7 +142,8 @@ typedef enum dk_log_level {
 } dk_log_level;
 
 /** Receives one line without a newline, valid during the call. May be called from any thread that
- *  calls into the library, never from two at once for one context. */
+ *  calls into the library, and from the one that writes checkpoints; never from two at once for one
+ *  context. */
 typedef void (*dk_log_fn)(void *user, dk_log_level level, const char *line);
 
 /** Where host memory comes from. alloc returns memory aligned to `alignment` (a power of two,
@@ -631,7 +632,8 @@ DK_API dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, dou
 /** The steps taken so far, skipped ones included. */
 DK_API int64_t dk_trainer_steps(const dk_trainer *trainer);
 
-/** Writes a checkpoint: a model file (dk_net_load reads it as one) that also has the optimizer's slots,
+/** Writes a checkpoint: a model file (dk_net_load reads it as one: the parameters as they are then, not
+ *  the best epoch's) that also has the optimizer's slots,
  *  the counts of steps and epochs, the schedule, the random state, the loss scale, the options, and
  *  which algorithms were chosen; each tensor and the header with its hash. Waits for the steps that
  *  are queued, and blocks until the file is on the disk. Written beside `path` and renamed: an old
@@ -670,7 +672,7 @@ typedef struct dk_progress {
                                     behind until epoch_end, and NaN before the first is known */
     double learning_rate;      /**< of the last step */
     double samples_per_second; /**< of this epoch so far */
-    double seconds;            /**< since fit began */
+    double seconds;            /**< since fit began; those before it was resumed included */
     double seconds_left;       /**< estimate for the rest of the fit */
     bool has_valid;            /**< a validation set was given */
     double valid_loss;         /**< at epoch_end, with has_valid */
@@ -727,13 +729,15 @@ typedef struct dk_fit_result {
  *  the same on every device) unless in_order is set; an epoch's last batch holds what is left over. A
  *  second fit goes on with the next order and its own schedule; the first one of a trainer that was
  *  resumed from within a fit (dk_trainer_resume) goes on with that one, and needs the same data and
- *  options. `valid`, `options` and `result` may be NULL; result is filled on DK_OK and DK_E_STOPPED.
+ *  options. `valid`, `options` and `result` may be NULL; result is filled on DK_OK and DK_E_STOPPED,
+ *  and where only the last checkpoint failed.
  *  DK_E_ARGUMENT (options), DK_E_SHAPE (data that don't fit the network), DK_E_STATE (unlabelled
  *  data, early_stop without valid; other data or options than those of the fit that is gone on with;
  *  a folder for checkpoints that is in use, or has those of another run), DK_E_DATA (a batch whose
  *  sample weights are all 0), DK_E_NONFINITE (names epoch and step, and the layer where it shows first;
  *  no checkpoint is saved then), DK_E_STOPPED, DK_E_IO (the folder can't be used; or the last
- *  checkpoint couldn't be saved, though the network is trained), DK_E_MEMORY, DK_E_DEVICE_LOST. */
+ *  checkpoint couldn't be saved, though the network is trained), DK_E_MEMORY (the last checkpoint's,
+ *  too), DK_E_DEVICE_LOST. */
 DK_API dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train,
                                 const dk_dataset *valid, const dk_fit_options *options,
                                 dk_fit_result *result);

@@ -107,13 +107,15 @@ const dki_field *dki_fields_differ(const dki_field *fields, size_t count, const 
 }
 
 void dki_field_print(const dki_field *field, const void *values, char *text, size_t bytes) {
-    json_t *value = to_json(field->kind, (const char *)values + field->at);
+    const void *from = (const char *)values + field->at;
+    const char *name = field->name_of ? field->name_of(*(const int *)from) : NULL;
+    json_t *value = name ? json_string(name) : to_json(field->kind, from);
     if (json_is_string(value))
         snprintf(text, bytes, "%s", json_string_value(value));
     else if (json_is_integer(value))
         snprintf(text, bytes, "%lld", (long long)json_integer_value(value));
     else if (json_is_real(value))
-        snprintf(text, bytes, "%.9g", json_real_value(value));
+        snprintf(text, bytes, "%.17g", json_real_value(value));
     else
         snprintf(text, bytes, "%s", json_is_true(value) ? "true" : "false");
     json_decref(value);

@@ -19,11 +19,12 @@ typedef struct dki_field {
     const char *name;
     dki_field_kind kind;
     size_t at, bytes;
+    const char *(*name_of)(int); /* of an enum's values, for people; or NULL */
 } dki_field;
 
 /** A table's entry: of member `name` of a structure. */
 #define DKI_FIELD(structure, name, kind)                                                           \
-    { #name, DKI_FIELD_##kind, offsetof(structure, name), sizeof(((structure *)0)->name) }
+    { #name, DKI_FIELD_##kind, offsetof(structure, name), sizeof(((structure *)0)->name), NULL }
 #define DKI_FIELD_COUNT(table) (sizeof(table) / sizeof *(table))
 
 /** An object with all fields in the order of the table; NULL where memory ran out. */

@@ -143,11 +143,23 @@ void dki_checkpoint_folder_close(dki_checkpoint_folder *folder) {
     *folder = (dki_checkpoint_folder){0};
 }
 
+/* A name that isn't taken: *.old, *.old2, … */
+static bool name_aside(const char *path, char aside[PATH_MAX]) {
+    for (int n = 1; n < 1000; ++n) {
+        char number[8] = "";
+        struct stat info;
+        if (n > 1) snprintf(number, sizeof number, "%d", n);
+        if ((size_t)snprintf(aside, PATH_MAX, "%s.old%s", path, number) >= PATH_MAX) return false;
+        if (lstat(aside, &info) != 0) return true;
+    }
+    return false;
+}
+
 static dk_status set_aside(const dki_checkpoint_folder *folder, uint64_t step) {
     char *path = NULL, aside[PATH_MAX];
     DKI_TRY(dki_checkpoint_path(folder->allocator, folder->path, step, &path));
     dk_status status = DK_OK;
-    if ((size_t)snprintf(aside, sizeof aside, "%s.old", path) >= sizeof aside)
+    if (!name_aside(path, aside))
         status = dki_file_fail(path, "rename", ENAMETOOLONG);
     else if (rename(path, aside) != 0)
         status = dki_file_fail(path, "rename", errno);

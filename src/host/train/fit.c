@@ -87,6 +87,7 @@ static dk_status train_epoch(fit_run *fit) {
         fit->epoch_rows += trained.rows;
         fit->at.rows += trained.rows;
         fit->at.steps += trained.steps;
+        fit->saver.up_to_date = false;
         DKI_TRY(collect(fit, false));
         DKI_TRY(report(fit));
         DKI_TRY(dki_saver_step(&fit->saver, &fit->at, kept_best(fit), false));
@@ -112,14 +113,19 @@ static dk_status validate(fit_run *fit) {
     return DK_OK;
 }
 
+/* After the last epoch that is over; 0 = none is. */
+static bool is_out_of_patience(const dki_fit_state *at) {
+    return at->early_stop > 0 && at->epoch - 1 - at->best_epoch >= at->early_stop;
+}
+
 static void finish_epoch(fit_run *fit) {
-    const int64_t patience = fit->options->early_stop;
     dki_fit_state *at = &fit->at;
-    at->stopped_early = patience > 0 && at->epoch - at->best_epoch >= patience;
     ++at->epoch;
     at->begun = false;
     at->rows = 0;
+    at->stopped_early = is_out_of_patience(at);
     fit->progress.epoch_end = true;
+    fit->saver.up_to_date = false;
 }
 
 /* The last update has no step behind it whose loss would tell that it overflowed. */
@@ -234,7 +240,8 @@ static dk_status find_start(fit_run *fit, const dk_dataset *train, const dk_data
         if (dki_fit_state_compare(saved, &asked))
             return dki_fail_in(DK_E_STATE, "the fit that was resumed");
     DKI_REQUIRE(saved->rows <= train->rows, DK_E_STATE,
-                "the fit that was resumed has used %lld rows of an epoch, and there are %lld",
+                "the fit that was resumed has used %lld rows of an epoch, and there are %lld: take "
+                "the data of then",
                 (long long)saved->rows, (long long)train->rows);
     fit->at = *saved;
     fit->at.epochs = asked.epochs;
@@ -243,6 +250,7 @@ static dk_status find_start(fit_run *fit, const dk_dataset *train, const dk_data
     fit->at.in_order = asked.in_order;
     memcpy(fit->at.train, asked.train, sizeof asked.train);
     memcpy(fit->at.valid, asked.valid, sizeof asked.valid);
+    fit->at.stopped_early = !saved->begun && is_out_of_patience(&fit->at);
     fit->earlier = saved->seconds;
     return DK_OK;
 }
@@ -250,14 +258,16 @@ static dk_status find_start(fit_run *fit, const dk_dataset *train, const dk_data
 /* Room for the best parameters, or those of the checkpoint. */
 static dk_status find_best(fit_run *fit) {
     dk_trainer *trainer = fit->trainer;
-    if (fit->options->early_stop == 0 && !fit->options->restore_best) {
-        fit->at.has_best = false;
-        return DK_OK;
-    }
+    const bool wanted = fit->options->early_stop > 0 || fit->options->restore_best;
     fit->best = trainer->best;
     trainer->best = NULL;
+    if (!wanted) {
+        dki_release(&trainer->net->context->allocator, fit->best);
+        fit->best = NULL;
+    }
     if (fit->best) return DK_OK;
     fit->at.has_best = false;
+    if (!wanted) return DK_OK;
     return dki_new(&trainer->net->context->allocator, &fit->best,
                    (size_t)trainer->net->layout.elements, "the best parameters");
 }
@@ -279,9 +289,9 @@ static dk_status start(fit_run *fit, const dk_dataset *train, const dk_dataset *
     fit->progress.epochs = options->epochs;
     fit->progress.steps = steps;
     fit->progress.has_valid = valid != NULL;
-    if (trainer->options.total_steps == 0 && !trainer->resumed) {
+    if (trainer->options.total_steps == 0) { /* the same again, if nothing else is wanted */
         trainer->total_steps = steps;
-        trainer->first_step = (int64_t)trainer->ticks;
+        if (!trainer->resumed) trainer->first_step = (int64_t)trainer->ticks;
     }
     trainer->resumed = false;
     return DK_OK;

@@ -13,6 +13,7 @@ typedef struct {
     dk_net *net;
     const dk_train_options *options; /* resolved; NULL = as recorded */
     bool anyway;
+    dki_folder_id folder; /* where the checkpoint lies under its own name */
     dki_safetensors file;
     dki_run_state run;
 } resumption;
@@ -35,11 +36,22 @@ static dk_status find_file(const dk_allocator *allocator, const char *path, char
     DKI_TRY(is_folder(path, &folder));
     if (!folder) return dki_copy_text(allocator, path, file);
     DKI_TRY(dki_checkpoint_folder_list(allocator, path, &list));
-    dk_status status = list.count
-                           ? dki_checkpoint_path(allocator, path, list.steps[list.count - 1], file)
-                           : dki_fail(DK_E_IO, "%s: there is no checkpoint in this folder", path);
+    dk_status status =
+        list.count
+            ? dki_checkpoint_path(allocator, path, list.steps[list.count - 1], file)
+            : dki_fail(DK_E_IO, "%s: there is no checkpoint in this folder: begin without resuming",
+                       path);
     dki_release(allocator, list.steps);
     return status;
+}
+
+/* The folder of a file; the caller releases it. */
+static dk_status folder_of(const dk_allocator *allocator, const char *file, char **folder) {
+    const char *slash = strrchr(file, '/');
+    if (!slash) return dki_copy_text(allocator, ".", folder);
+    DKI_TRY(dki_copy_text(allocator, file, folder));
+    (*folder)[slash == file ? 1 : slash - file] = '\0';
+    return DK_OK;
 }
 
 static bool is_whole(const dk_allocator *allocator, const char *path) {
@@ -71,11 +83,9 @@ static dk_status offer_older(const dk_allocator *allocator, dk_status status, co
     char text[1024], *folder = NULL;
     uint64_t step = 0;
     snprintf(text, sizeof text, "%s", dk_error_text());
-    if (!dki_checkpoint_step(file, &step) || dki_copy_text(allocator, file, &folder))
+    if (!dki_checkpoint_step(file, &step) || folder_of(allocator, file, &folder))
         return dki_fail(status, "%s", text);
-    char *slash = strrchr(folder, '/');
-    if (slash) *slash = '\0';
-    char *older = find_older(allocator, slash ? folder : ".", step);
+    char *older = find_older(allocator, folder, step);
     if (older)
         status =
             dki_fail(status, "%s. The checkpoint before it is whole: resume from %s", text, older);
@@ -137,7 +147,7 @@ static dk_status take_plans(const resumption *it) {
     const dki_run_state *run = &it->run;
     if (!backend->ops->take_plans || !run->plans) return DK_OK;
     dk_status status = backend->ops->take_plans(backend, run->plans, run->plan_bytes);
-    if (status != DK_E_STATE || !it->anyway) return status;
+    if (!it->anyway || (status != DK_E_STATE && status != DK_E_MODEL)) return status;
     dki_log_line(&it->net->context->log, DK_LOG_WARNING,
                  "algorithms are chosen anew, so the bits will differ: %s", dk_error_text());
     return DK_OK;
@@ -149,6 +159,7 @@ static dk_status load_state(const resumption *it, dk_trainer *trainer) {
     dki_backend *backend = it->net->context->backend;
     const dki_run_progress *p = &it->run.progress;
     dki_step_state state = it->run.state;
+    state.seed = trainer->options.seed;
     /* Recorded on another kind of device, where there is none. */
     if (!backend->loss_scaling)
         state.loss_scale = state.delta_scale = 0.0f;
@@ -160,7 +171,7 @@ static dk_status load_state(const resumption *it, dk_trainer *trainer) {
     trainer->ticks = trainer->collected = p->ticks;
     trainer->loss_sum = p->loss_sum;
     trainer->loss_weight = p->loss_weight;
-    trainer->from_checkpoint = true;
+    trainer->folder = it->folder;
     trainer->resume_anyway = it->anyway;
     trainer->resumed = it->run.fitting;
     trainer->fit = it->run.fit;
@@ -195,11 +206,24 @@ static dk_status make_trainer(const resumption *it, dk_trainer **trainer) {
     return status;
 }
 
+/* Its own name makes it one of its folder's; a copy elsewhere belongs to none. */
+static dk_status find_folder(resumption *it, const char *file) {
+    const dk_allocator *allocator = &it->net->context->allocator;
+    uint64_t step = 0;
+    char *folder = NULL;
+    if (!dki_checkpoint_step(file, &step)) return DK_OK;
+    DKI_TRY(folder_of(allocator, file, &folder));
+    dk_status status = dki_folder_identify(folder, &it->folder);
+    dki_release(allocator, folder);
+    return status;
+}
+
 static dk_status resume(resumption *it, const char *path, dk_trainer **trainer) {
     const dk_allocator *allocator = &it->net->context->allocator;
     char *file = NULL;
     DKI_TRY(find_file(allocator, path, &file));
     dk_status status = read_file(it, file);
+    if (!status) status = find_folder(it, file);
     if (status == DK_E_MODEL || status == DK_E_IO)
         status = offer_older(allocator, status, file);
     else if (!status && (status = make_trainer(it, trainer)))

@@ -8,11 +8,24 @@
 
 enum { FORMAT = 1 };
 
+static const char *optimizer_name(int value) {
+    return dk_optimizer_name((dk_optimizer)value);
+}
+
+static const char *schedule_name(int value) {
+    return dk_schedule_name((dk_schedule)value);
+}
+
+#define NAMED_OPTION(name, name_of)                                                                \
+    {                                                                                              \
+#name, DKI_FIELD_ENUM, offsetof(dk_train_options, name),                                   \
+            sizeof(((dk_train_options *)0)->name), name_of                                         \
+    }
 #define OPTION(name, kind) DKI_FIELD(dk_train_options, name, kind)
 static const dki_field option_fields[] = {OPTION(batch, INTEGER),
                                           OPTION(accumulate, INTEGER),
                                           OPTION(seed, UNSIGNED),
-                                          OPTION(optimizer, ENUM),
+                                          NAMED_OPTION(optimizer, optimizer_name),
                                           OPTION(lr, DOUBLE),
                                           OPTION(beta1, DOUBLE),
                                           OPTION(beta2, DOUBLE),
@@ -22,7 +35,7 @@ static const dki_field option_fields[] = {OPTION(batch, INTEGER),
                                           OPTION(decay_biases, BOOLEAN),
                                           OPTION(clip_norm, DOUBLE),
                                           OPTION(clip_value, DOUBLE),
-                                          OPTION(schedule, ENUM),
+                                          NAMED_OPTION(schedule, schedule_name),
                                           OPTION(total_steps, INTEGER),
                                           OPTION(warmup, DOUBLE),
                                           OPTION(final_factor, DOUBLE),
@@ -135,8 +148,9 @@ static dk_status check(const dki_run_state *run) {
     const dki_fit_state *fit = &run->fit;
     DKI_REQUIRE(is_count(p->total_steps) && is_count(p->first_step) &&
                     is_count((int64_t)p->ticks) && is_count((int64_t)p->epochs) &&
-                    run->state.tick == p->ticks && run->state.applied <= p->ticks,
-                DK_E_MODEL, "its counts of steps contradict each other");
+                    run->state.tick == p->ticks && run->state.applied <= p->ticks &&
+                    run->state.seed == run->options.seed,
+                DK_E_MODEL, "its counts of steps or its seeds contradict each other");
     DKI_REQUIRE(run->state.beta1_power >= 0.0 && run->state.beta1_power <= 1.0 &&
                     run->state.beta2_power >= 0.0 && run->state.beta2_power <= 1.0 &&
                     run->state.loss_scale >= 0.0f && isfinite(run->state.loss_scale) &&
@@ -144,7 +158,7 @@ static dk_status check(const dki_run_state *run) {
                 DK_E_MODEL, "its state has numbers out of range");
     if (!run->fitting) return DK_OK;
     DKI_REQUIRE(fit->epochs >= 1 && fit->epochs <= INT32_MAX && fit->epoch >= 1 &&
-                    fit->epoch <= fit->epochs + 1 && is_count(fit->rows) && is_count(fit->steps) &&
+                    fit->epoch <= INT32_MAX && is_count(fit->rows) && is_count(fit->steps) &&
                     fit->early_stop >= 0 && fit->best_epoch >= 0 && fit->best_epoch <= fit->epoch &&
                     fit->seconds >= 0.0,
                 DK_E_MODEL, "its place in the epochs is out of range");
@@ -188,6 +202,15 @@ void dki_run_state_release(dki_run_state *run) {
 
 /* ---- may it go on? ------------------------------------------------------------------------- */
 
+/* Hashes tell a person nothing. */
+static dk_status fail_data(const dki_field *field) {
+    return dki_fail(
+        DK_E_STATE,
+        "the %s data aren't those it was made with: go on with the same data, or resume "
+        "anyway",
+        strcmp(field->name, "train") == 0 ? "training" : "validation");
+}
+
 static dk_status compare(const dki_field *fields, size_t count, const void *saved, const void *now,
                          const char *remedy) {
     const dki_field *field = dki_fields_differ(fields, count, saved, now);
@@ -210,6 +233,9 @@ dk_status dki_options_compare(const dk_train_options *saved, const dk_train_opti
 }
 
 dk_status dki_fit_state_compare(const dki_fit_state *saved, const dki_fit_state *now) {
+    const dki_field *field =
+        dki_fields_differ(asked_fields, DKI_FIELD_COUNT(asked_fields), saved, now);
+    if (field && field->kind == DKI_FIELD_TEXT) return fail_data(field);
     return compare(asked_fields, DKI_FIELD_COUNT(asked_fields), saved, now,
                    "go on with the same data and options, or resume anyway");
 }

@@ -18,18 +18,20 @@ static dk_status check_options(const dk_fit_options *o) {
     return DK_OK;
 }
 
-/* A new run must not mix its checkpoints with an old one's: the newest would be the wrong run's. */
-static dk_status check_folder(const dki_saver *saver) {
-    const dk_trainer *trainer = saver->trainer;
+/* A run must not mix its checkpoints with another's: the newest would be the wrong one's, and the oldest
+ * would be removed. Its own folder is the one that it was resumed from, or has saved in. */
+static dk_status check_folder(dki_saver *saver) {
+    dki_folder_id id;
     dki_checkpoint_list list;
-    if (trainer->from_checkpoint)
-        return dki_checkpoint_folder_set_aside(&saver->folder, trainer->ticks);
+    DKI_TRY(dki_folder_identify(saver->folder.path, &id));
+    if (dki_folder_is(&saver->trainer->folder, &id))
+        return dki_checkpoint_folder_set_aside(&saver->folder, saver->trainer->ticks);
     DKI_TRY(dki_checkpoint_folder_list(saver->folder.allocator, saver->folder.path, &list));
-    const bool others = list.count && list.steps[list.count - 1] > trainer->ticks;
     dki_release(saver->folder.allocator, list.steps);
-    DKI_REQUIRE(!others, DK_E_STATE,
+    DKI_REQUIRE(list.count == 0, DK_E_STATE,
                 "%s has checkpoints of another run: resume from there, or choose another folder",
                 saver->folder.path);
+    saver->trainer->folder = id;
     return DK_OK;
 }
 
@@ -112,6 +114,7 @@ static dk_status save(dki_saver *saver, const dki_fit_state *fit, float *best) {
     saver->began_at = trainer->ticks;
     saver->began = dki_seconds();
     saver->up_to_date = true;
+    saver->due = false;
     dk_status status = dki_checkpoint_take(&saver->checkpoint, saver->trainer, fit, best);
     if (is_the_trainings_own(status)) return status;
     if (!status)
@@ -140,8 +143,8 @@ static bool is_due(const dki_saver *saver, const dki_fit_state *fit, bool epoch_
 
 dk_status dki_saver_step(dki_saver *saver, const dki_fit_state *fit, float *best, bool epoch_end) {
     if (!saver->trainer) return DK_OK;
-    saver->up_to_date = false;
-    if (!is_due(saver, fit, epoch_end)) return DK_OK;
+    saver->due = saver->due || is_due(saver, fit, epoch_end);
+    if (!saver->due) return DK_OK;
     if (saver->running && !__atomic_load_n(&saver->written, __ATOMIC_ACQUIRE)) return DK_OK;
     join(saver);
     return save(saver, fit, best);

@@ -22,7 +22,8 @@ typedef struct dki_saver {
     char text[DKI_SAVER_TEXT]; /* and why */
     uint64_t began_at;         /* the step that was taken last, whatever became of it */
     double began;              /* and when, in seconds */
-    bool up_to_date;           /* the last one holds all that there is to save */
+    bool due;                  /* one is, and the one before isn't written yet */
+    bool up_to_date;           /* nothing has changed since the last one; who changes it says so */
     int64_t saved, failed;
 } dki_saver;
 

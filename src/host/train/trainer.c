@@ -142,7 +142,7 @@ static void uncount(const dk_trainer *trainer, dki_step_state *state) {
     if (dki_step_decides(trainer->net, &trainer->optimization)) return;
     state->applied -= trainer->ticks - state->bad_tick + 1;
     state->beta1_power = state->beta2_power = 1.0;
-    for (uint64_t t = 0; t < state->applied; ++t) {
+    for (uint64_t t = 0; t < state->applied && state->beta1_power + state->beta2_power > 0.0; ++t) {
         state->beta1_power *= rule->beta1;
         state->beta2_power *= rule->beta2;
     }

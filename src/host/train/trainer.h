@@ -2,6 +2,7 @@
 #ifndef DKI_TRAINER_H
 #define DKI_TRAINER_H
 
+#include "format/folder.h"
 #include "train/batch.h"
 #include "train/fit_state.h"
 
@@ -44,10 +45,11 @@ struct dk_trainer {
     double loss_sum;    /* Σ weight·loss of the steps collected since somebody last set it to 0 */
     double loss_weight; /* Σ weight of the same */
     dki_captured captured[DKI_CAPTURED_COUNT];
-    bool from_checkpoint, resume_anyway; /* of dk_trainer_resume */
-    bool resumed;      /* from within a dk_trainer_fit, which the next one goes on with: */
-    dki_fit_state fit; /* where it stood, */
-    float *best;       /* and the best epoch's parameters, by the layout; NULL = none were kept */
+    dki_folder_id folder; /* where its checkpoints are; all zero = not known */
+    bool resume_anyway;   /* of dk_trainer_resume */
+    bool resumed;         /* from within a dk_trainer_fit, which the next one goes on with: */
+    dki_fit_state fit;    /* where it stood, */
+    float *best; /* and the best epoch's parameters, by the layout; NULL = none were kept */
 };
 
 /** Fills in what negative values and 0 stand for, and checks every option. DK_E_ARGUMENT. */

@@ -9,21 +9,23 @@
 typedef struct {
     char magic[8]; /* with the version of this layout, and of what the answers mean */
     dki_plan_device device;
-    uint64_t count;
+    uint32_t deterministic; /* the library's first choices; nothing was timed */
+    uint32_t count;
 } plans_head;
 
 _Static_assert(sizeof(plans_head) == 16 + sizeof(dki_plan_device) &&
                    sizeof(dki_plan_record) == sizeof(dki_plan_key) + sizeof(dki_plan_entry),
                "written as bytes, so without padding");
 
-static const char head_magic[8] = "dkplans";
+static const char head_magic[8] = "dkkept1";
 
 static plans_head head_of(const dki_cuda *cuda, size_t count) {
     plans_head head;
     memset(&head, 0, sizeof head);
     memcpy(head.magic, head_magic, sizeof head.magic);
     head.device = *dki_plans_device(cuda->plans);
-    head.count = count;
+    head.deterministic = cuda->options.deterministic;
+    head.count = (uint32_t)count;
     return head;
 }
 
@@ -61,6 +63,10 @@ static dk_status take(const dki_cuda *cuda, const void *bytes, size_t count) {
                 "its plans are those of a %s with cuBLASLt %llu; this is a %s with %llu",
                 head.device.name, (unsigned long long)head.device.library_version, here->name,
                 (unsigned long long)here->library_version);
+    DKI_REQUIRE(head.deterministic == cuda->options.deterministic, DK_E_STATE,
+                "its algorithms were %s: open the context with deterministic = %s",
+                head.deterministic ? "the library's first choices" : "chosen by timing",
+                head.deterministic ? "true" : "false");
     dki_plan_record *copies = NULL; /* aligned */
     DKI_TRY(dki_new(cuda->services.allocator, &copies, records, "the plans"));
     memcpy(copies, (const char *)bytes + sizeof head, records * sizeof *copies);

@@ -193,19 +193,21 @@ dk_status dki_plans_list(const dki_plans *plans, dki_plan_record **records, size
     return DK_OK;
 }
 
-static dk_status take(dki_plans *plans, const dki_plan_record *record) {
+static dk_status check(dki_plans *plans, const dki_plan_record *record) {
     dki_plan_entry known;
     DKI_REQUIRE(makes_sense(plans, &record->key, &record->entry), DK_E_MODEL,
                 "a plan isn't one of this GPU: it is damaged, or the libraries have changed");
-    if (!dki_plans_know(plans, &record->key, &known))
-        return dki_plans_put(plans, &record->key, &record->entry, false);
-    DKI_REQUIRE(memcmp(&known, &record->entry, sizeof known) == 0, DK_E_STATE,
+    DKI_REQUIRE(!dki_plans_know(plans, &record->key, &known) ||
+                    memcmp(&known, &record->entry, sizeof known) == 0,
+                DK_E_STATE,
                 "this context has made other choices of algorithms already: use a new one");
     return DK_OK;
 }
 
 dk_status dki_plans_take(dki_plans *plans, const dki_plan_record *records, size_t count) {
-    for (size_t i = 0; i < count; ++i) DKI_TRY(take(plans, &records[i]));
+    for (size_t i = 0; i < count; ++i) DKI_TRY(check(plans, &records[i]));
+    for (size_t i = 0; i < count; ++i)
+        DKI_TRY(dki_plans_put(plans, &records[i].key, &records[i].entry, false));
     return DK_OK;
 }
 

@@ -59,8 +59,9 @@ typedef struct dki_plan_record {
 
 /** All answers, in an order that the keys alone decide; the caller releases them. DK_E_MEMORY. */
 dk_status dki_plans_list(const dki_plans *plans, dki_plan_record **records, size_t *count);
-/** Puts another process' answers into the table, where there is none yet. DK_E_MODEL (one that makes no
- *  sense on this GPU), DK_E_STATE (there is another answer already), DK_E_MEMORY. */
+/** Puts another process' answers into the table, where there is none yet: all or none of them, unless
+ *  memory runs out. DK_E_MODEL (one that makes no sense on this GPU), DK_E_STATE (there is another
+ *  answer already), DK_E_MEMORY. */
 dk_status dki_plans_take(dki_plans *plans, const dki_plan_record *records, size_t count);
 /** Whose answers these are. */
 const dki_plan_device *dki_plans_device(const dki_plans *plans);
