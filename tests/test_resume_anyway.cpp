@@ -42,8 +42,8 @@ TEST_F(Anyway, MoreEpochsGoOnLearning) {
     double least = INFINITY;
     fit.progress = [](void *user, const dk_progress *progress) {
         if (!progress->epoch_end && progress->step < 54)
-            *static_cast<double *>(user) = std::fmin(*static_cast<double *>(user),
-                                                     progress->learning_rate);
+            *static_cast<double *>(user) =
+                std::fmin(*static_cast<double *>(user), progress->learning_rate);
         return 0;
     };
     fit.progress_user = &least;

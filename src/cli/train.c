@@ -39,7 +39,7 @@ static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Output:", 9},
     {"out", KEY_OUT, "FILE", 0, "Save the model (safetensors). Without it none is saved", 9},
     {"metrics", KEY_METRICS, "FILE", 0,
-     "Write a JSON object a line, one for each epoch; --resume appends", 9},
+     "Write a JSON object a line, one for each epoch; --resume goes on with it", 9},
     {"plot", KEY_PLOT, "FILE", 0, "Draw the learning curve as an SVG picture", 9},
     {"json", KEY_JSON, NULL, 0, "Results as one JSON object", 9},
     {"quiet", KEY_QUIET, NULL, 0, "No progress", 9},

@@ -3,6 +3,7 @@
 #define CLI_TRAIN_H
 
 #include "curve.h"
+#include "metrics.h"
 #include "options.h"
 #include "progress.h"
 
@@ -28,8 +29,7 @@ typedef struct train_run {
     dk_dataset_info info;                     /* of train */
     dk_net *net;
     dk_trainer *trainer;
-    FILE *metrics;
-    bool metrics_failed;
+    cli_metrics metrics;
     cli_progress progress;
     cli_curve curve;
     double samples_per_second; /* as last reported */
@@ -45,9 +45,6 @@ void cli_train_print_plan(const train_choices *choices, const train_run *run,
 
 /** Prints the outcome on standard output. */
 void cli_train_print_result(const train_choices *choices, const train_run *run);
-
-/** Writes an epoch's line of the metrics file. */
-bool cli_train_write_metrics(FILE *file, const dk_progress *report);
 
 /** Opens data, builds the network, trains, saves. Takes a batch larger than the data down to their
  *  rows. Returns the exit code; the caller releases. */

@@ -45,19 +45,6 @@ void cli_train_print_plan(const train_choices *choices, const train_run *run,
         printf("  %-20s %12.2f\n", lines[i].what, (double)lines[i].bytes / MIB);
 }
 
-bool cli_train_write_metrics(FILE *file, const dk_progress *report) {
-    json_t *line = cli_json_object();
-    cli_json_integer(line, "epoch", report->epoch);
-    cli_json_integer(line, "steps", report->step);
-    cli_json_real(line, "train_loss", report->loss);
-    cli_json_real(line, "valid_loss", report->has_valid ? report->valid_loss : NAN);
-    cli_json_real(line, "valid_metric", report->has_valid ? report->valid_metric : NAN);
-    cli_json_real(line, "lr", report->learning_rate);
-    cli_json_real(line, "samples_per_second", report->samples_per_second);
-    cli_json_real(line, "seconds", report->seconds);
-    return cli_json_line(file, line);
-}
-
 static void put_metrics(json_t *object, const char *key, bool has, const dk_metrics *metrics) {
     if (!has) {
         cli_json_put(object, key, json_null());

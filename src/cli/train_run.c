@@ -2,7 +2,6 @@
 
 #include "cli.h"
 
-#include <errno.h>
 #include <langinfo.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -33,8 +32,7 @@ static int on_progress(void *user, const dk_progress *report) {
     cli_progress_show(&run->progress, report);
     if (report->epoch_end) {
         cli_curve_add(&run->curve, report);
-        if (run->metrics && !run->metrics_failed)
-            run->metrics_failed = !cli_train_write_metrics(run->metrics, report);
+        cli_metrics_add(&run->metrics, report);
     }
     return caught != 0;
 }
@@ -89,10 +87,8 @@ static int build(const train_choices *choices, train_run *run, const dk_net_desc
                                 : dk_trainer_create(&run->trainer, run->net, &choices->train);
     if (status) return cli_fail(checkpoint->resume ? CLI_AT_MODEL : CLI_AT_OPTIONS, status);
     if (!choices->metrics) return CLI_OK;
-    run->metrics = fopen(choices->metrics, checkpoint->resume ? "ae" : "we");
-    if (run->metrics) return CLI_OK;
-    cli_error("can't write %s: %s", choices->metrics, strerror(errno));
-    return CLI_FAILED;
+    return cli_metrics_open(&run->metrics, choices->metrics, checkpoint->resume) ? CLI_OK
+                                                                                 : CLI_FAILED;
 }
 
 static dk_status train(const train_choices *choices, train_run *run) {
@@ -141,12 +137,7 @@ static int evaluate(train_run *run) {
 /* The pictures and the log: what goes wrong here costs the exit code, not the model. */
 static int finish_outputs(const train_choices *choices, train_run *run) {
     int code = run->checkpoint_failed ? CLI_FAILED : CLI_OK;
-    if (run->metrics && fclose(run->metrics) != 0) run->metrics_failed = true;
-    run->metrics = NULL;
-    if (run->metrics_failed) {
-        cli_error("can't write all of %s: is the disk full?", choices->metrics);
-        code = CLI_FAILED;
-    }
+    if (!cli_metrics_close(&run->metrics)) code = CLI_FAILED;
     if (!choices->quiet && (run->progress.terminal || choices->plot))
         cli_curve_text(&run->curve, stderr, strcmp(nl_langinfo(CODESET), "UTF-8") == 0,
                        cli_terminal_columns());
@@ -200,7 +191,7 @@ int cli_train_run(train_choices *choices, train_run *run) {
 }
 
 void cli_train_release(train_run *run) {
-    if (run->metrics) fclose(run->metrics);
+    if (run->metrics.file) fclose(run->metrics.file);
     cli_curve_release(&run->curve);
     dk_trainer_destroy(run->trainer);
     dk_net_destroy(run->net);
