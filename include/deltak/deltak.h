@@ -123,10 +123,10 @@ DK_API const char *dk_status_name(dk_status status);
 DK_API const char *dk_error_text(void);
 
 #define DK_VERSION_MAJOR 0
-#define DK_VERSION_MINOR 1
+#define DK_VERSION_MINOR 2
 #define DK_VERSION_PATCH 0
 
-/** The version of the library that is loaded, "0.1.0"; compare with DK_VERSION_*. Static. */
+/** The version of the library that is loaded, "0.2.0"; compare with DK_VERSION_*. Static. */
 DK_API const char *dk_version(void);
 
 /* ===== 2. Contexts ========================================================================= */
