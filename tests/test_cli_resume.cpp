@@ -3,8 +3,8 @@
 
 namespace {
 
-const Words base = {"train",    "--data",  "builtin:digits", "--valid-fraction", "0.2", "--hidden",
-                    "8",        "--quiet", "--epochs",       "6"};
+const Words base = {"train",    "--data", "builtin:digits", "--valid-fraction", "0.2",
+                    "--hidden", "8",      "--quiet",        "--epochs",         "6"};
 
 Words with(Words words, const Words &more) {
     words.insert(words.end(), more.begin(), more.end());
@@ -34,12 +34,13 @@ TEST_F(Command, AResumedRunHasEachEpochOnceInItsMetrics) {
     const std::string whole = slurp(metrics);
     const std::string third = folder + "/checkpoint-000000000036.safetensors";
     ASSERT_TRUE(fs::exists(third));
-    for (const std::string &left : {whole, whole.substr(0, whole.size() / 2 + 40), whole + "{\"epo"}) {
+    for (const std::string &left :
+         {whole, whole.substr(0, whole.size() / 2 + 40), whole + "{\"epo"}) {
         spit(metrics, left);
         const std::string elsewhere = path("elsewhere");
         fs::remove_all(elsewhere);
-        const Outcome outcome = run(with(base, {"--resume", third, "--checkpoint", elsewhere,
-                                                "--metrics", metrics}));
+        const Outcome outcome =
+            run(with(base, {"--resume", third, "--checkpoint", elsewhere, "--metrics", metrics}));
         ASSERT_EQ(outcome.code, 0) << outcome.err;
         EXPECT_EQ(epochs_of(metrics), all);
     }

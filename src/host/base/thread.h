@@ -9,4 +9,7 @@
  *  blocking calls they interrupt. False where the system gives no thread. */
 bool dki_thread_start(pthread_t *thread, void *(*run)(void *), void *argument);
 
+/** Lets the calling thread have only the processor time that others leave. */
+void dki_thread_yield_to_others(void);
+
 #endif

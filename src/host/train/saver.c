@@ -71,11 +71,18 @@ static void keep_status(dki_saver *saver, dk_status status) {
     if (status) snprintf(saver->text, sizeof saver->text, "%s", dk_error_text());
 }
 
-static void *write_checkpoint(void *argument) {
-    dki_saver *saver = argument;
+static void write_checkpoint(dki_saver *saver) {
     keep_status(saver, dki_checkpoint_write(&saver->checkpoint, saver->path));
     if (!saver->status)
         dki_checkpoint_folder_prune(&saver->folder, (size_t)saver->options->checkpoint_keep);
+}
+
+/* Training comes first: its threads wait for each other, so that each moment taken from one of them is
+ * taken from all. */
+static void *write_beside(void *argument) {
+    dki_saver *saver = argument;
+    dki_thread_yield_to_others();
+    write_checkpoint(saver);
     __atomic_store_n(&saver->written, true, __ATOMIC_RELEASE);
     return NULL;
 }
@@ -108,8 +115,8 @@ static bool is_the_trainings_own(dk_status status) {
     return status == DK_E_NONFINITE || status == DK_E_STATE || status == DK_E_DEVICE_LOST;
 }
 
-/* Takes a checkpoint and has it written. */
-static dk_status save(dki_saver *saver, const dki_fit_state *fit, float *best) {
+/* Takes a checkpoint and has it written: beside the training, or at once. */
+static dk_status save(dki_saver *saver, const dki_fit_state *fit, float *best, bool beside) {
     const dk_trainer *trainer = saver->trainer;
     saver->began_at = trainer->ticks;
     saver->began = dki_seconds();
@@ -122,9 +129,9 @@ static dk_status save(dki_saver *saver, const dki_fit_state *fit, float *best) {
                                      &saver->path);
     keep_status(saver, status);
     saver->written = false;
-    saver->running = !status && dki_thread_start(&saver->thread, write_checkpoint, saver);
+    saver->running = !status && beside && dki_thread_start(&saver->thread, write_beside, saver);
     if (saver->running) return DK_OK;
-    if (!status) write_checkpoint(saver); /* without a thread training waits */
+    if (!status) write_checkpoint(saver); /* where there is no thread, training waits */
     note(saver);
     return DK_OK;
 }
@@ -147,7 +154,7 @@ dk_status dki_saver_step(dki_saver *saver, const dki_fit_state *fit, float *best
     if (!saver->due) return DK_OK;
     if (saver->running && !__atomic_load_n(&saver->written, __ATOMIC_ACQUIRE)) return DK_OK;
     join(saver);
-    return save(saver, fit, best);
+    return save(saver, fit, best, true);
 }
 
 dk_status dki_saver_finish(dki_saver *saver, const dki_fit_state *fit, float *best) {
@@ -155,8 +162,7 @@ dk_status dki_saver_finish(dki_saver *saver, const dki_fit_state *fit, float *be
     join(saver);
     if (saver->up_to_date) return DK_OK;
     const int64_t failed = saver->failed;
-    DKI_TRY(save(saver, fit, best));
-    join(saver);
+    DKI_TRY(save(saver, fit, best, false));
     if (saver->failed == failed) return DK_OK;
     return dki_fail(saver->status, "no checkpoint of step %llu: %s",
                     (unsigned long long)saver->began_at, saver->text);
