@@ -10,6 +10,8 @@
 #   make bench QUICK=1 a minute's run, shown here, which changes nothing outside build/
 #   make reliability   runs the suite with the long form of each test, and writes the tables of
 #                      docs/reliability.md
+#   make fuzz          runs every fuzz target FUZZ_RUNS times (1,000,000) under the sanitizers, by clang's
+#                      libFuzzer: build/fuzz/results.json, what was found in build/fuzz/findings
 #   make gpu-bundle    packs tests and benchmarks for a GPU machine without a toolchain: build/gpu-bundle
 #   make gpu-test      the device tests on this machine's GPU (skipped without one)
 #   make gpu-sanitize  the same under compute-sanitizer: memcheck, racecheck, initcheck, synccheck
@@ -26,9 +28,12 @@ BUNDLE := build/gpu-bundle
 DELTAK := $(BUILD)/deltak
 PEERS ?= build/peers
 QUICK ?=
+FUZZ := build/fuzz
+FUZZ_RUNS ?= 1000000
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp' '*.cu' '*.cuh')
 
-.PHONY: all deps demo test bench reliability gpu-bundle gpu-test gpu-sanitize format check-format clean
+.PHONY: all deps demo test bench reliability fuzz gpu-bundle gpu-test gpu-sanitize format check-format \
+        clean
 
 all: deps
 	cmake --preset release $(CMAKE_FLAGS)
@@ -65,6 +70,12 @@ reliability: all
 	    ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS)
 	scripts/reliability.py collect build/reliability
 	scripts/reliability.py write
+
+fuzz:
+	@scripts/setup-debian.sh fuzz
+	cmake --preset fuzz $(CMAKE_FLAGS)
+	cmake --build --preset fuzz -j$(JOBS)
+	JOBS=$(JOBS) scripts/fuzz.sh $(FUZZ) $(FUZZ_RUNS)
 
 gpu-bundle: all
 	scripts/gpu-bundle.sh $(BUILD) $(BUNDLE)

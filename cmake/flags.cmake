@@ -21,9 +21,19 @@ target_compile_options(deltak_compile_flags INTERFACE
     # fused only where the source says fmaf. errno of the maths functions is never read.
     -ffp-contract=off -fno-math-errno)
 
+if(DELTAK_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+        message(FATAL_ERROR "DELTAK_FUZZ needs clang, whose libFuzzer it is: set CC=clang CXX=clang++")
+    endif()
+    set(DELTAK_SANITIZE address,undefined)
+endif()
 if(NOT DELTAK_SANITIZE STREQUAL "none")
     set(sanitize -fsanitize=${DELTAK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
-    target_compile_options(deltak_compile_flags INTERFACE ${sanitize})
+    if(DELTAK_FUZZ)
+        list(APPEND sanitize -fsanitize=fuzzer-no-link)
+    endif()
+    target_compile_options(deltak_compile_flags INTERFACE
+        "$<$<NOT:$<BOOL:$<TARGET_PROPERTY:DELTAK_UNWATCHED>>>:${sanitize}>")
     add_link_options(-fsanitize=${DELTAK_SANITIZE})
     if(DELTAK_SANITIZE STREQUAL "thread" AND NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
         # libomp tells ThreadSanitizer about its barriers (through libarcher), libgomp doesn't.

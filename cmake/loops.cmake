@@ -13,6 +13,9 @@ function(deltak_add_loops variant)
     target_link_libraries(deltak_loops_${variant} PRIVATE deltak_flags ${DELTAK_DEPENDENCIES})
     target_compile_definitions(deltak_loops_${variant} PRIVATE DKI_VARIANT=${variant})
     target_compile_options(deltak_loops_${variant} PRIVATE -O3 -fno-trapping-math ${ARGN})
+    if(DELTAK_FUZZ) # they parse nothing, and clang can't vectorise them between its checks
+        set_target_properties(deltak_loops_${variant} PROPERTIES DELTAK_UNWATCHED ON)
+    endif()
     set(deltak_loop_objects
         ${deltak_loop_objects} $<TARGET_OBJECTS:deltak_loops_${variant}> PARENT_SCOPE)
 endfunction()

@@ -4,6 +4,7 @@
 #
 #     scripts/setup-debian.sh        what `make test` and `make demo` need
 #     scripts/setup-debian.sh bench  also what `make bench` needs: venv for the peers, matplotlib
+#     scripts/setup-debian.sh fuzz   also what `make fuzz` needs: clang
 #     scripts/setup-debian.sh ci     also the compilers, checkers and locale of .ci/run
 set -eu
 
@@ -11,8 +12,11 @@ packages="cmake gcc g++ make pkg-config libdnnl-dev libjansson-dev libxxhash-dev
 if [ "${1:-}" = bench ]; then
     packages="$packages python3-venv python3-matplotlib"
 fi
+if [ "${1:-}" = fuzz ]; then
+    packages="$packages git clang libclang-rt-dev libomp-dev"
+fi
 if [ "${1:-}" = ci ]; then
-    packages="$packages git clang clang-format libomp-dev locales"
+    packages="$packages git clang clang-format libclang-rt-dev libomp-dev locales"
 fi
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then

@@ -34,7 +34,7 @@ void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /** The same with a pointer to the help, then ends the process with CLI_USAGE. Only for the parsing
  *  of options, where nothing is held yet. */
-_Noreturn void cli_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void cli_usage(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /** The command whose help cli_usage points to: "train", or NULL. */
 void cli_set_command(const char *command);

@@ -22,9 +22,8 @@ static void collect(const struct argp *argp, option_list *list) {
         collect(child->argp, list);
 }
 
-/* argp says only that a word is no good; why is found out here. An alias takes its value as the
- * option before it does. */
-static _Noreturn void explain(const struct argp *root, const char *word) {
+/* An alias takes its value as the option before it does. */
+_Noreturn void cli_explain(const struct argp *root, const char *word) {
     option_list list = {.count = 0};
     collect(root, &list);
     if (strncmp(word, "--", 2) != 0)
@@ -61,7 +60,7 @@ static error_t parse_root(int key, char *argument, struct argp_state *state) {
         if (state->root_argp->children[0].argp->args_doc) return ARGP_ERR_UNKNOWN;
         cli_usage("unexpected argument \"%s\"", argument);
     case ARGP_KEY_ERROR:
-        explain(state->root_argp, state->argv[state->next - 1]);
+        cli_explain(state->root_argp, state->argv[state->next - 1]);
     default:
         return ARGP_ERR_UNKNOWN;
     }

@@ -11,6 +11,10 @@ enum { CLI_KEY = 256 };
  *  the process. argv[0] is the command's name. */
 void cli_parse(const struct argp *argp, int argc, char **argv, void *input);
 
+/** argp says only that a word is no good. A usage error that says why: an unknown option, with the
+ *  nearest one, an ambiguous one, a value that is missing or too much. */
+void cli_explain(const struct argp *root, const char *word) __attribute__((noreturn));
+
 /** For help filters: `text` with its "{}" replaced by `value`, in new memory as argp wants it. */
 char *cli_substitute(const char *text, const char *value);
 

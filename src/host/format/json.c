@@ -68,3 +68,22 @@ dk_status dki_json_double(const json_t *object, const char *key, double *value) 
         }
     return dki_json_number(object, key, value);
 }
+<<<<<<< HEAD
+=======
+
+dk_status dki_json_dump(const dk_allocator *allocator, json_t *value, const char *what,
+                        char **text) {
+    *text = NULL;
+    /* Into memory of our own: only the application's jansson knows how to free what it gives. */
+    const size_t flags = JSON_COMPACT | JSON_ENSURE_ASCII;
+    const size_t bytes = value ? json_dumpb(value, NULL, 0, flags) : 0;
+    dk_status status = bytes ? dki_new(allocator, text, bytes + 1, what) : DK_OK;
+    if (!status && (!bytes || json_dumpb(value, *text, bytes, flags) != bytes)) {
+        dki_release(allocator, *text);
+        *text = NULL;
+        status = dki_fail(DK_E_MEMORY, "out of memory: %s", what);
+    }
+    json_decref(value);
+    return status;
+}
+>>>>>>> wt-fuzz

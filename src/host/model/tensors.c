@@ -26,7 +26,7 @@ static void describe(dki_tensor_copies *copies, const dk_net *net, const dki_reg
     float *values = copies->values;
     for (size_t t = 0; t < count * each; ++t) {
         const dki_place *place = &net->layout.places[t % each / 2];
-        const dki_matrix matrix = matrix_of(place, t % each, NULL);
+        const dki_matrix matrix = matrix_of(place, t % each, net->parameters);
         const size_t elements = (size_t)(matrix.rows * matrix.cols);
         dki_safetensor *tensor = &copies->tensors[t];
         name_tensor(copies->names[t], regions[t / each].prefix, t % each);

@@ -124,13 +124,18 @@ dk_status dki_run_state_to_json(const dki_run_state *run, const dk_allocator *al
     return dki_json_dump(allocator, root, "the state of the training", text);
 }
 
+/* A count that can be gone on with for as long as anybody lives: a step past INT64_MAX is undefined. */
+static bool is_count(int64_t value) {
+    return value >= 0 && value <= INT64_MAX / 2;
+}
+
 /* Numbers that no run has, and that would lead the code that goes on astray. */
 static dk_status check(const dki_run_state *run) {
     const dki_run_progress *p = &run->progress;
     const dki_fit_state *fit = &run->fit;
-    DKI_REQUIRE(p->total_steps >= 0 && p->first_step >= 0 && p->ticks <= INT64_MAX &&
-                    p->epochs <= INT64_MAX && run->state.tick == p->ticks &&
-                    run->state.applied <= p->ticks,
+    DKI_REQUIRE(is_count(p->total_steps) && is_count(p->first_step) &&
+                    is_count((int64_t)p->ticks) && is_count((int64_t)p->epochs) &&
+                    run->state.tick == p->ticks && run->state.applied <= p->ticks,
                 DK_E_MODEL, "its counts of steps contradict each other");
     DKI_REQUIRE(run->state.beta1_power >= 0.0 && run->state.beta1_power <= 1.0 &&
                     run->state.beta2_power >= 0.0 && run->state.beta2_power <= 1.0 &&
@@ -139,7 +144,7 @@ static dk_status check(const dki_run_state *run) {
                 DK_E_MODEL, "its state has numbers out of range");
     if (!run->fitting) return DK_OK;
     DKI_REQUIRE(fit->epochs >= 1 && fit->epochs <= INT32_MAX && fit->epoch >= 1 &&
-                    fit->epoch <= fit->epochs + 1 && fit->rows >= 0 && fit->steps >= 0 &&
+                    fit->epoch <= fit->epochs + 1 && is_count(fit->rows) && is_count(fit->steps) &&
                     fit->early_stop >= 0 && fit->best_epoch >= 0 && fit->best_epoch <= fit->epoch &&
                     fit->seconds >= 0.0,
                 DK_E_MODEL, "its place in the epochs is out of range");
