@@ -136,7 +136,7 @@ void go_on(dk_net *net, const dk_dataset *set, const dki_run_state &run, const s
     batch.x = x;
     batch.targets = targets;
     double loss = 0;
-    if (fuzz::succeeded(dk_trainer_step(trainer, &batch, &loss), {DK_E_NONFINITE}))
+    if (fuzz::succeeded(dk_trainer_step(trainer, &batch, &loss), {DK_E_NONFINITE, DK_E_ARGUMENT}))
         fit(trainer, set);
     dk_trainer_destroy(trainer);
 }
