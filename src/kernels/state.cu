@@ -60,7 +60,7 @@ struct Decision {
 /* The scaled gradients overflowed: too large a scale, unless there is none. */
 DKI_DEVICE void overflow(dki_step_state *state, bool loss_scaling, float scale) {
     if (!loss_scaling || scale <= 1.0f) {
-        dki_latch(state);
+        dki_latch(state, 0);
         return;
     }
     state->loss_scale = 0.5f * scale;

@@ -48,11 +48,12 @@ static int64_t block_count(int64_t rows) {
     return (rows + block_rows(rows) - 1) / block_rows(rows);
 }
 
-void dki_cpu_add_sums(float *db, const float *sums, int64_t row_tiles, int64_t cols,
-                      bool accumulate) {
+bool dki_cpu_add_sums(const dki_loops *loops, float *db, const float *sums, int64_t row_tiles,
+                      int64_t cols, bool accumulate) {
     if (!accumulate) memset(db, 0, (size_t)cols * sizeof *db);
     for (int64_t tile = 0; tile < row_tiles; ++tile)
         for (int64_t col = 0; col < cols; ++col) db[col] += sums[tile * cols + col];
+    return loops->finite(db, cols, 1, cols);
 }
 
 /* Labels, targets and weights of one row of the batch. */
@@ -211,10 +212,13 @@ dk_status dki_cpu_loss(dki_backend *backend, dki_lane lane, const dki_loss *op) 
         cpu, op, block_rows(rows), row_loss, op->db ? (float *)(row_loss + rows) : NULL, false};
     dki_pool_run(cpu->pool, loss_block, &job, blocks);
     DKI_TRY(require_scratch(&job.failed));
-    if (op->db) dki_cpu_add_sums(op->db, job.sums, blocks, op->a.cols, op->accumulate);
+    bool finite = true;
+    if (op->db)
+        finite = dki_cpu_add_sums(cpu->loops, op->db, job.sums, blocks, op->a.cols, op->accumulate);
     for (int64_t row = 0; row < rows; ++row) total += row_loss[row];
     double mean = total * (double)op->state->inverse_normaliser;
     op->state->loss += mean;
-    if (!isfinite(mean)) dki_cpu_latch(op->state);
+    if (!isfinite(mean)) dki_cpu_latch(op->state, DKI_AT_LOSS);
+    if (!finite) dki_cpu_latch(op->state, 0);
     return DK_OK;
 }
