@@ -622,10 +622,12 @@ typedef struct dk_batch {
  *  the device is done, and a non-finite value is reported by a later call; otherwise *loss is the
  *  batch's mean loss before the update. Without dk_trainer_fit the schedule needs total_steps
  *  (0 = constant after the warm-up, which must then be ≥ 1 or 0).
- *  DK_E_ARGUMENT, DK_E_SHAPE, DK_E_DATA (a label out of range), DK_E_NONFINITE (names the step; the
- *  parameters are those before it. On a GPU that holds for a bad batch; where a gradient overflows
- *  on its way down, the layers above may have taken the step, unless clip_norm or fp16 decides
- *  first: finite they are), DK_E_STATE (an earlier step failed half-way), DK_E_DEVICE_LOST. */
+ *  DK_E_ARGUMENT, DK_E_SHAPE, DK_E_DATA (a label out of range), DK_E_NONFINITE (names the step, and
+ *  the layer where it shows first; the parameters are those before it. On a GPU that holds for a bad
+ *  batch; where a gradient overflows on its way down, the layers above may have taken the step, unless
+ *  clip_norm or fp16 decides first. Where the update of an element overflows, or of an optimizer's
+ *  slot, that element stays as it was, and others have taken the step. Finite they are, and the
+ *  trainer goes on), DK_E_STATE (an earlier step failed half-way), DK_E_DEVICE_LOST. */
 DK_API dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, double *loss);
 
 /** The steps taken so far, skipped ones included. */

@@ -1,4 +1,5 @@
 /* A trainer's life, and one step from the caller's arrays. */
+#include "train/diagnose.h"
 #include "train/run.h"
 #include "train/schedule.h"
 
@@ -148,28 +149,33 @@ static void uncount(const dk_trainer *trainer, dki_step_state *state) {
     }
 }
 
-static const char *what_became_of_parameters(const dk_trainer *trainer) {
+static const char *what_became_of_parameters(const dk_trainer *trainer,
+                                             const dki_step_state *state) {
     const dki_backend *backend = trainer->net->context->backend;
     if (trainer->session->fuse_update)
         return "fuse_update has put it into the weights: go on from a saved network";
-    return backend->early_updates
-               ? "the parameters are finite, but some layers may have taken that step"
-               : "the parameters are those before that step";
+    if (state->bad_at >= DKI_AT_PARAMETER || backend->early_updates)
+        return "the parameters are finite, but some of them may have taken that step";
+    return "the parameters are those before that step";
 }
 
 /* Reports the latched step, and clears the latch. Nothing is queued. */
 static dk_status report_nonfinite(dk_trainer *trainer, dki_step_state *state) {
     dki_backend *backend = trainer->net->context->backend;
-    uint64_t bad_tick = state->bad_tick;
+    const dki_step_state seen = *state;
+    char where[128];
+    dki_diagnose(trainer, state, where, sizeof where);
     uncount(trainer, state);
     state->bad_tick = 0;
+    state->bad_at = 0;
     trainer->collected = trainer->ticks;
     DKI_TRY(backend->ops->upload(backend, DKI_LANE_MAIN, trainer->session->tensors.state, state,
                                  sizeof *state));
     return dki_fail(DK_E_NONFINITE,
-                    "step %llu: the loss or a gradient is NaN or Inf; %s. Lower the learning rate, "
-                    "clip the gradient, or look at the data",
-                    (unsigned long long)bad_tick, what_became_of_parameters(trainer));
+                    "step %llu: the loss, a gradient or an update is NaN or Inf%s; %s. Lower the "
+                    "learning rate, clip the gradient, or look at the data",
+                    (unsigned long long)seen.bad_tick, where,
+                    what_became_of_parameters(trainer, &seen));
 }
 
 static void add_loss(dk_trainer *trainer, double loss, double *last) {
