@@ -156,6 +156,7 @@ dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
                             .r2 = NAN};
     for (int64_t j = 0; j < outputs; ++j) evaluator->columns[j] = (column_sums){0};
     DKI_TRY(dki_feed_begin(evaluator->feed, NULL));
+    DKI_TRY(dki_state_watch(session));
     DKI_TRY(dki_state_normaliser(session, 1.0));
     for (;;) {
         dki_fed batch;
@@ -173,6 +174,7 @@ dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
             add_regression(evaluator, metrics->samples, batch.rows, outputs);
         metrics->samples += batch.rows;
     }
+    DKI_TRY(dki_state_require_input(session, evaluator->dataset->storage->name));
     DKI_REQUIRE(weight > 0.0, DK_E_DATA,
                 "the sample weights of %s are all 0: there is no mean loss",
                 evaluator->dataset->storage->name);
