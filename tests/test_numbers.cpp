@@ -23,8 +23,8 @@ struct Way {
     int64_t batch;
     double clip_norm;
 };
-const std::vector<Way> ways = {{"one batch", 6, 0.0}, {"two micro-batches", 4, 0.0},
-                               {"clipped", 6, 1.0}};
+const std::vector<Way> ways = {
+    {"one batch", 6, 0.0}, {"two micro-batches", 4, 0.0}, {"clipped", 6, 1.0}};
 const int64_t ROWS = 6;
 
 /// Writes one parameter past dk_net_set, which refuses what isn't finite.
@@ -60,8 +60,8 @@ std::vector<Damage> damages(size_t depth) {
     for (size_t k = 1; k <= depth; ++k) // ReLU drops −Inf as it drops any negative number
         for (float bad : {NaN, Inf})
             for (dk_tensor tensor : {DK_WEIGHT, DK_BIAS})
-                all.push_back({std::to_string(bad) + " in " + dk_tensor_name(tensor) + " of layer " +
-                                   std::to_string(k),
+                all.push_back({std::to_string(bad) + " in " + dk_tensor_name(tensor) +
+                                   " of layer " + std::to_string(k),
                                k, false, [=](const Context &c, const Net &n, Batch &) {
                                    poke(c, n, tensor, k, bad);
                                }});
@@ -97,8 +97,10 @@ void expect_latched(const Context &context, const Damage &damage, const dk_train
     const Floats damaged = net.parameters();
     ASSERT_EQ(DK_E_NONFINITE, trainer.try_step(broken)) << what;
     EXPECT_TRUE(has("step 2:")) << what << ": " << dk_error_text();
-    /* Of an earlier micro-batch only gradients are left, layer L's first; a GPU looks at x before. */
-    const bool gone = damage.early && options.batch < ROWS && device::is_cpu();
+    // Of an earlier micro-batch only gradients are left, layer L's first; but x is looked through
+    // where it is gathered, which the CPU needn't in fp32.
+    const bool gone = damage.early && options.batch < ROWS && device::is_cpu() &&
+                      context.get()->precision == DK_FP32;
     const size_t shows = gone ? net.depth() : damage.layer;
     EXPECT_TRUE(has((" of layer " + std::to_string(shows) + ")").c_str()))
         << what << ": " << dk_error_text();
@@ -168,31 +170,42 @@ void clear(Net &net, Batch &batch) {
 
 const std::vector<Overflow> overflows = {
     // z = 2e38 + 2e38
-    {"forward", "a of layer 2", {layer(2, DK_IDENTITY), layer(1, DK_IDENTITY)},
+    {"forward",
+     "a of layer 2",
+     {layer(2, DK_IDENTITY), layer(1, DK_IDENTITY)},
      [](Net &net, Batch &, dk_train_options &) {
          fill(net, DK_BIAS, 1, 1.0f);
          fill(net, DK_WEIGHT, 2, 2e38f);
      },
      false},
     // (1e20)²
-    {"loss", "the loss of layer 1", {layer(1, DK_IDENTITY)},
-     [](Net &, Batch &b, dk_train_options &) { b.targets.assign(4, 1e20f); }, false},
+    {"loss",
+     "the loss of layer 1",
+     {layer(1, DK_IDENTITY)},
+     [](Net &, Batch &b, dk_train_options &) { b.targets.assign(4, 1e20f); },
+     false},
     // δ⁽¹⁾ = 2·2·2e38, on the way down alone: a⁽¹⁾ = 0
-    {"delta", "dW of layer 1", {layer(1, DK_IDENTITY), layer(2, DK_IDENTITY)},
+    {"delta",
+     "dW of layer 1",
+     {layer(1, DK_IDENTITY), layer(2, DK_IDENTITY)},
      [](Net &net, Batch &b, dk_train_options &) {
          fill(net, DK_WEIGHT, 2, 2e38f);
          b.targets.assign(8, -16.0f);
      },
      false},
     // dW⁽²⁾ = δ a = −1e15·1e25
-    {"weight gradient", "dW of layer 2", {layer(1, DK_IDENTITY), layer(1, DK_IDENTITY)},
+    {"weight gradient",
+     "dW of layer 2",
+     {layer(1, DK_IDENTITY), layer(1, DK_IDENTITY)},
      [](Net &net, Batch &b, dk_train_options &) {
          fill(net, DK_BIAS, 1, 1e25f);
          b.targets.assign(4, 1e15f);
      },
      false},
     // db⁽¹⁾ = 4·2e38, where dW⁽¹⁾ = 4·2e38·1e-30
-    {"bias gradient", "db of layer 1", {layer(1, DK_IDENTITY), layer(4, DK_IDENTITY)},
+    {"bias gradient",
+     "db of layer 1",
+     {layer(1, DK_IDENTITY), layer(4, DK_IDENTITY)},
      [](Net &net, Batch &b, dk_train_options &) {
          fill(net, DK_WEIGHT, 2, 2e38f);
          b.x.assign(4, 1e-30f);
@@ -200,14 +213,18 @@ const std::vector<Overflow> overflows = {
      },
      false},
     // W ← 0 − 3e38·2
-    {"a weight", "update of W of layer 1", {layer(1, DK_IDENTITY)},
+    {"a weight",
+     "update of W of layer 1",
+     {layer(1, DK_IDENTITY)},
      [](Net &, Batch &b, dk_train_options &o) {
          b.targets.assign(4, -1.0f);
          o.lr = 3e38;
      },
      true},
     // v = 0.001·(1e20·1e5)², though W ← W − 1e-3·0
-    {"a slot", "update of W of layer 1", {layer(1, DK_IDENTITY)},
+    {"a slot",
+     "update of W of layer 1",
+     {layer(1, DK_IDENTITY)},
      [](Net &, Batch &b, dk_train_options &o) {
          b.targets.assign(4, -1e15f);
          b.x.assign(4, 1e8f);
@@ -289,6 +306,114 @@ TEST(NumbersGoneBad, AreReportedLateWhereNobodyAsksAndNoLaterUpdateIsApplied) {
     }
 }
 
+// 2¹²⁷·2⁶⁰ in fp64: a row that a float can't hold, which a saturating g would hide. Breaks where nobody
+// looks at what was gathered, or an evaluation's state can't be latched.
+TEST(NumbersGoneBad, OfAFeatureThatFp32CannotHoldAreReportedWhereverItIsRead) {
+    Context context;
+    Net net(2, {layer(3, DK_TANH), layer(1, DK_IDENTITY)});
+    net.build(context);
+    std::vector<double> x(2 * ROWS, 0.5);
+    const Floats targets(ROWS, 0.25f);
+    dk_arrays arrays = DK_ARRAYS_INIT;
+    arrays.rows = ROWS;
+    arrays.features = 2;
+    arrays.x = x.data();
+    arrays.x_type = DK_F64;
+    arrays.targets = targets.data();
+    arrays.target_count = 1;
+    dk_dataset *made = nullptr;
+    ASSERT_EQ(DK_OK, dk_dataset_from_arrays(&made, context.get(), &arrays)) << dk_error_text();
+    const support::Dataset near(made);
+    x[7] = std::ldexp(1.0, 187); // for both: they have the same memory
+    ASSERT_EQ(DK_OK, dk_dataset_from_arrays(&made, context.get(), &arrays)) << dk_error_text();
+    const support::Dataset far(made);
+    Floats y(ROWS);
+    dk_metrics metrics;
+    EXPECT_EQ(DK_E_NONFINITE, dk_evaluate(net.get(), far.get(), 0, &metrics));
+    EXPECT_TRUE(has("feature")) << dk_error_text();
+    EXPECT_EQ(DK_E_NONFINITE, dk_predict_dataset(net.get(), far.get(), y.data()));
+    EXPECT_TRUE(has("feature")) << dk_error_text();
+    Trainer trainer(net, plain_options(ROWS));
+    const Floats before = net.parameters();
+    EXPECT_EQ(DK_E_NONFINITE, dk_trainer_fit(trainer.get(), far.get(), nullptr, nullptr, nullptr));
+    EXPECT_TRUE(has("a of layer 0")) << dk_error_text();
+    EXPECT_TRUE(same_bits(before, net.parameters()));
+    x[7] = 0.5;
+    EXPECT_EQ(DK_OK, dk_evaluate(net.get(), near.get(), 0, &metrics)) << dk_error_text();
+    EXPECT_EQ(DK_OK, dk_predict_dataset(net.get(), near.get(), y.data())) << dk_error_text();
+
+    // Validation data: the fit fails, and what it fails in is never the best epoch.
+    x[7] = std::ldexp(1.0, 187);
+    std::vector<double> good(2 * ROWS, 0.5);
+    arrays.x = good.data();
+    ASSERT_EQ(DK_OK, dk_dataset_from_arrays(&made, context.get(), &arrays)) << dk_error_text();
+    const support::Dataset train(made);
+    dk_fit_options fit = DK_FIT_OPTIONS_INIT;
+    fit.early_stop = 2;
+    fit.restore_best = true;
+    EXPECT_EQ(DK_E_NONFINITE, dk_trainer_fit(trainer.get(), train.get(), far.get(), &fit, nullptr));
+    EXPECT_TRUE(has("epoch 1:")) << dk_error_text();
+    EXPECT_TRUE(is_finite(net.parameters()));
+    x[7] = 0.5;
+    dk_fit_result result;
+    EXPECT_EQ(DK_OK, dk_trainer_fit(trainer.get(), train.get(), near.get(), &fit, &result))
+        << dk_error_text();
+    EXPECT_GE(result.best_epoch, 1);
+    EXPECT_TRUE(std::isfinite(result.valid_loss));
+}
+
+// δ = ∞ at any scale: 16 halvings, each of which skips its step, and the 17th step is the network's own.
+// Breaks where steps are skipped without end, or without a word.
+TEST(NumbersGoneBad, OfFp16AreSkippedSixteenTimesAtMostAndTheLogSaysSo) {
+    if (!has_precision(DK_FP16)) return;
+    std::vector<std::string> lines;
+    dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
+    options.device = device::name();
+    options.precision = DK_FP16;
+    options.no_plan_cache = true;
+    options.log_level = DK_LOG_INFO;
+    options.log_user = &lines;
+    options.log = [](void *user, dk_log_level level, const char *line) {
+        static_cast<std::vector<std::string> *>(user)->push_back(
+            (level == DK_LOG_WARNING ? "warning: " : "") + std::string(line));
+    };
+    dk_context *made = nullptr;
+    ASSERT_EQ(DK_OK, dk_context_create(&made, &options)) << dk_error_text();
+    const support::Context context(made);
+    // δ⁽¹⁾ = 60000·60000, beyond 65504; a and z are 0
+    const support::Net net = support::net(
+        context.get(), support::Description(1, {layer(1, DK_IDENTITY), layer(1, DK_IDENTITY)}));
+    const float zero = 0.0f, large = 6e4f, one = 1.0f;
+    for (size_t k : {1, 2}) {
+        ASSERT_EQ(DK_OK, dk_net_set(net.get(), DK_WEIGHT, k, k == 2 ? &large : &zero, 1));
+        ASSERT_EQ(DK_OK, dk_net_set(net.get(), DK_BIAS, k, &zero, 1));
+    }
+    const std::vector<uint32_t> before = support::parameter_bits(net.get());
+    const support::Trainer trainer = support::trainer(net.get(), plain_options(1, DK_SGD, 1e-3));
+    dk_batch batch = DK_BATCH_INIT;
+    batch.rows = 1;
+    batch.x = &one;
+    batch.targets = &large;
+    double loss = 0.0;
+    for (int step = 1; step <= 16; ++step)
+        ASSERT_EQ(DK_OK, dk_trainer_step(trainer.get(), &batch, &loss)) << step << dk_error_text();
+    EXPECT_EQ(DK_E_NONFINITE, dk_trainer_step(trainer.get(), &batch, &loss));
+    EXPECT_TRUE(has("step 17:") && has("of layer ")) << dk_error_text();
+    EXPECT_EQ(before, support::parameter_bits(net.get()));
+    int64_t skipped = 0, warnings = 0;
+    for (const std::string &line : lines) {
+        skipped += line.find("loss scale") != std::string::npos;
+        warnings += line.find("warning: ") == 0;
+    }
+    EXPECT_EQ(16, skipped);
+    EXPECT_EQ(1, warnings) << "where the scale is 1";
+    const float small = 0.5f;
+    batch.targets = &small;
+    ASSERT_EQ(DK_OK, dk_net_set(net.get(), DK_WEIGHT, 2, &one, 1));
+    EXPECT_EQ(DK_OK, dk_trainer_step(trainer.get(), &batch, &loss)) << dk_error_text();
+    EXPECT_NE(before, support::parameter_bits(net.get()));
+}
+
 // A set in the caller's memory that goes bad behind the library's back, in the third batch of twelve.
 TEST(NumbersGoneBad, OfASetInMemoryAreReportedByFitWithEpochStepAndLayer) {
     Context context;
@@ -309,8 +434,7 @@ TEST(NumbersGoneBad, OfASetInMemoryAreReportedByFitWithEpochStepAndLayer) {
         Trainer trainer(net, options);
         dk_fit_options fit = DK_FIT_OPTIONS_INIT;
         fit.in_order = true;
-        ASSERT_EQ(DK_E_NONFINITE,
-                  dk_trainer_fit(trainer.get(), set.get(), nullptr, &fit, nullptr));
+        ASSERT_EQ(DK_E_NONFINITE, dk_trainer_fit(trainer.get(), set.get(), nullptr, &fit, nullptr));
         for (const char *part : {"epoch 1:", "step 3:", "a of layer 0"})
             EXPECT_TRUE(has(part)) << dk_error_text();
         EXPECT_EQ(2u, state_of(context, trainer).applied);

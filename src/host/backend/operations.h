@@ -70,6 +70,7 @@ typedef struct dki_tick {
 /** What the host wants to know of a step afterwards. */
 typedef struct dki_report {
     double loss;       /* mean of the step */
+    float loss_scale;  /* after the step */
     uint64_t bad_tick; /* as in dki_step_state, at the end of the step */
     uint64_t tick;     /* which step this is; written last, so that it vouches for the others */
 } dki_report;
@@ -247,7 +248,7 @@ typedef struct dki_gather {
     int32_t *labels;       /* [B], out */
     float *targets;        /* [B, n_L], out */
     float *weights;        /* [B], out */
-    dki_step_state *state; /* a backend may latch bad_tick where x isn't finite */
+    dki_step_state *state; /* latches bad_tick where x isn't finite */
 } dki_gather;
 
 /** What the loss operation computes beside the public kinds: Δ_L from a given ∂l/∂a⁽ᴸ⁾. */

@@ -48,6 +48,7 @@ static dk_status build(dk_trainer *trainer) {
     DKI_TRY(backend->ops->alloc(backend, DKI_MEMORY_SHARED, sizeof *trainer->mailbox,
                                 (void **)&trainer->mailbox));
     trainer->optimization.mailbox = trainer->mailbox;
+    trainer->loss_scale = backend->loss_scaling ? DKI_LOSS_SCALE_START : 0.0f;
     return start_state(trainer);
 }
 
@@ -178,8 +179,21 @@ static dk_status report_nonfinite(dk_trainer *trainer, dki_step_state *state) {
                     what_became_of_parameters(trainer, &seen));
 }
 
-static void add_loss(dk_trainer *trainer, double loss, double *last) {
+/* A scale that fell tells of a step that was skipped; at 1, small gradients vanish in fp16. */
+static void follow_loss_scale(dk_trainer *trainer, float now) {
+    if (now < trainer->loss_scale)
+        dki_log_line(
+            &trainer->net->context->log, now > 1.0f ? DK_LOG_INFO : DK_LOG_WARNING,
+            "step %llu: fp16 gradients overflowed, and the step was skipped; the loss scale "
+            "is %g now%s",
+            (unsigned long long)trainer->collected, (double)now,
+            now > 1.0f ? "" : ", the least: lower the learning rate, or use bf16");
+    trainer->loss_scale = now;
+}
+
+static void add_step(dk_trainer *trainer, double loss, float loss_scale, double *last) {
     double weight = trainer->weights[++trainer->collected % DKI_RING];
+    follow_loss_scale(trainer, loss_scale);
     trainer->loss_sum += weight * loss;
     trainer->loss_weight += weight;
     if (last) *last = loss;
@@ -192,7 +206,7 @@ static bool take_reports(dk_trainer *trainer, double *last) {
         const dki_report *report = &trainer->mailbox->reports[tick % DKI_RING];
         if (__atomic_load_n(&report->tick, __ATOMIC_ACQUIRE) != tick) break;
         if (report->bad_tick) return false;
-        add_loss(trainer, report->loss, last);
+        add_step(trainer, report->loss, report->loss_scale, last);
     }
     return true;
 }
@@ -205,7 +219,7 @@ dk_status dki_trainer_collect(dk_trainer *trainer, bool all, double *last) {
     DKI_TRY(backend->ops->download(backend, &state, trainer->session->tensors.state, sizeof state));
     if (state.bad_tick) return report_nonfinite(trainer, &state);
     take_reports(trainer, last);
-    if (trainer->collected < trainer->ticks) add_loss(trainer, state.loss, last);
+    if (trainer->collected < trainer->ticks) add_step(trainer, state.loss, state.loss_scale, last);
     return DK_OK;
 }
 

@@ -43,6 +43,7 @@ struct dk_trainer {
     double weights[DKI_RING]; /* Σw of the steps announced, at tick mod DKI_RING */
     double loss_sum;    /* Σ weight·loss of the steps collected since somebody last set it to 0 */
     double loss_weight; /* Σ weight of the same */
+    float loss_scale;   /* after the last step collected */
     dki_captured captured[DKI_CAPTURED_COUNT];
     bool from_checkpoint, resume_anyway; /* of dk_trainer_resume */
     bool resumed;      /* from within a dk_trainer_fit, which the next one goes on with: */

@@ -22,7 +22,8 @@ dk_status dki_cpu_begin(dki_backend *backend, dki_lane lane, const dki_begin *op
     (void)lane;
     dki_step_state *state = op->state;
     dki_report *report = &op->mailbox->reports[state->tick % DKI_RING];
-    if (state->tick) *report = (dki_report){state->loss, state->bad_tick, state->tick};
+    if (state->tick)
+        *report = (dki_report){state->loss, state->loss_scale, state->bad_tick, state->tick};
     const dki_tick *next = &op->mailbox->announced[++state->tick % DKI_RING];
     state->loss = 0.0;
     state->inverse_normaliser = next->inverse_normaliser;
