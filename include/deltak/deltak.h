@@ -33,9 +33,15 @@
  *   `dk_fit_options fit = DK_FIT_OPTIONS_INIT;` and change what differs. NULL in its place means
  *   the initialiser. The ABI grows by appending fields.
  * - Functions block until their results lie where the caller asked for them, unless said otherwise.
- * - Different objects may be used from different threads. One network may be read by several
- *   sessions at once; an object that is written (trained, set, run) belongs to one thread at a
- * time.
+ * - Any number of threads may use contexts, data sets and networks at once. Networks of one context
+ *   train side by side, each with the bits that it has alone. Calls on one network take turns: what
+ *   dk_evaluate, dk_predict, dk_net_get or dk_net_save sees of a network in training is what a whole
+ *   step left. A trainer and a session take one call at a time; a second one, another thread's or
+ *   one from a callback of the first, is refused with DK_E_STATE. An object is destroyed, and what it
+ *   lends is read, when no other thread uses it.
+ * - After fork() a child may open contexts of its own and use the CPU, if no other thread was in the
+ *   library at the time. What was made before belongs to the parent. GPUs aren't for a child of a process
+ *   that has used one, unless it runs another program.
  * - The same seed, device, library versions and plan give the same bits; on the CPU, at any number
  *   of threads.
  *
@@ -142,7 +148,7 @@ typedef enum dk_log_level {
 } dk_log_level;
 
 /** Receives one line without a newline, valid during the call. May be called from any thread that
- *  calls into the library, never from two at once for one context. */
+ *  calls into the library, never from two at once for one context. It doesn't call into the library. */
 typedef void (*dk_log_fn)(void *user, dk_log_level level, const char *line);
 
 /** Where host memory comes from. alloc returns memory aligned to `alignment` (a power of two,
@@ -771,7 +777,7 @@ DK_API dk_status dk_predict_dataset(const dk_net *net, const dk_dataset *dataset
 /* ===== 7. Sessions: forward, loss, gradients, insides ====================================== */
 
 /** Buffers to run one network: z, a, δ and gradients, for batches of up to max_batch rows. Several
- *  sessions may run one network from several threads, as long as nobody writes its parameters. */
+ *  sessions may run one network from several threads at once. */
 typedef struct dk_session dk_session;
 
 typedef enum dk_session_kind {

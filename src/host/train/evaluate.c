@@ -143,7 +143,7 @@ static dk_status fetch(dki_evaluator *evaluator, int64_t rows, bool classes) {
                                   (size_t)(rows * outputs.cols) * sizeof(float));
 }
 
-dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
+static dk_status run(dki_evaluator *evaluator, dk_metrics *metrics) {
     dk_session *session = evaluator->session;
     const dk_net *net = session->net;
     int64_t outputs = dki_net_outputs(net), correct = 0;
@@ -188,6 +188,12 @@ dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
                 "the loss on %s is %g: the network's outputs aren't finite",
                 evaluator->dataset->storage->name, metrics->loss);
     return DK_OK;
+}
+
+dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
+    const dk_net *net = evaluator->session->net;
+    dki_net_lock_read(net);
+    return dki_net_unlock(net, run(evaluator, metrics));
 }
 
 dk_status dk_evaluate(const dk_net *net, const dk_dataset *dataset, int64_t batch,

@@ -274,12 +274,8 @@ static void fill_result(const fit_run *fit, dk_fit_result *result) {
                               .checkpoints_failed = fit->saver.failed};
 }
 
-dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_dataset *valid,
+static dk_status fit_now(dk_trainer *trainer, const dk_dataset *train, const dk_dataset *valid,
                          const dk_fit_options *options, dk_fit_result *result) {
-    static const dk_fit_options defaults = DK_FIT_OPTIONS_INIT;
-    DKI_REQUIRE(trainer && train, DK_E_ARGUMENT, "dk_trainer_fit: a NULL argument");
-    if (!options) options = &defaults;
-    DKI_TRY(check_options(options, valid));
     fit_run fit = {.trainer = trainer, .options = options, .began = dki_seconds()};
     dk_status status = start(&fit, train, valid);
     if (!status) status = run_epochs(&fit);
@@ -295,4 +291,14 @@ dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_
     dki_evaluator_destroy(fit.evaluator);
     dki_feed_destroy(fit.feed);
     return status;
+}
+
+dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_dataset *valid,
+                         const dk_fit_options *options, dk_fit_result *result) {
+    static const dk_fit_options defaults = DK_FIT_OPTIONS_INIT;
+    DKI_REQUIRE(trainer && train, DK_E_ARGUMENT, "dk_trainer_fit: a NULL argument");
+    if (!options) options = &defaults;
+    DKI_TRY(check_options(options, valid));
+    DKI_TRY(dki_turn_take(&trainer->turn, "this trainer"));
+    return dki_turn_give(&trainer->turn, fit_now(trainer, train, valid, options, result));
 }

@@ -70,7 +70,9 @@ dk_status dk_predict_dataset(const dk_net *net, const dk_dataset *dataset, float
     dki_feed *feed = NULL;
     DKI_TRY(dki_session_open(&session, net, batch, false, false, NULL));
     dk_status status = dki_feed_create(&feed, net->context, dataset, batch, NULL);
+    dki_net_lock_read(net);
     if (!status) status = predict_fed(session, feed, storage->name, y);
+    dki_net_unlock(net, status);
     dki_feed_destroy(feed);
     dk_session_destroy(session);
     return status;

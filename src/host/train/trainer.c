@@ -62,13 +62,15 @@ dk_status dk_trainer_create(dk_trainer **trainer, dk_net *net, const dk_train_op
 
 dk_status dki_trainer_open(dk_trainer **trainer, dk_net *net, const dk_train_options *resolved) {
     *trainer = NULL;
-    DKI_REQUIRE(!net->in_training, DK_E_STATE, "this network has a trainer already");
     dk_trainer *made = NULL;
     DKI_TRY(dki_new(&net->context->allocator, &made, 1, "a trainer"));
+    if (__atomic_exchange_n(&net->in_training, true, __ATOMIC_ACQ_REL)) {
+        dki_release(&net->context->allocator, made);
+        return dki_fail(DK_E_STATE, "this network has a trainer already");
+    }
     made->net = dki_net_hold(net);
     made->options = *resolved;
     dk_status status = build(made);
-    net->in_training = true;
     if (status) {
         dk_trainer_destroy(made);
         return status;
@@ -87,7 +89,7 @@ void dk_trainer_destroy(dk_trainer *trainer) {
     dk_session_destroy(trainer->session);
     dki_release(&net->context->allocator, trainer->optimization.ranges);
     dki_release(&net->context->allocator, trainer->best);
-    net->in_training = false;
+    __atomic_store_n(&net->in_training, false, __ATOMIC_RELEASE);
     dki_release(&net->context->allocator, trainer);
     dk_net_destroy(net);
 }
@@ -254,6 +256,8 @@ dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, double *lo
                 (long long)batch->rows);
     DKI_TRY(dki_trainer_require_schedule(trainer));
     DKI_TRY(require_finite(trainer, batch));
+    const double weight = dki_batch_weight(trainer->net, batch);
     dki_steps work = {.rows = batch->rows, .steps = 1, .batch = batch};
-    return dki_run_batch(trainer, &work, dki_batch_weight(trainer->net, batch), loss);
+    DKI_TRY(dki_turn_take(&trainer->turn, "this trainer"));
+    return dki_turn_give(&trainer->turn, dki_run_batch(trainer, &work, weight, loss));
 }

@@ -30,6 +30,7 @@ enum {
 
 struct dk_trainer {
     dk_net *net;
+    dki_turn turn;
     dk_session *session;
     dk_train_options options; /* defaults resolved */
     dki_optimization optimization;
