@@ -30,6 +30,22 @@ inline int times(const Context &context, int emulated, int real) {
     return std::strcmp(describe(context).device_name, "deltak stand-in") == 0 ? emulated : real;
 }
 
+/// Whether the device has a precision.
+inline bool has_precision(dk_precision precision) {
+    dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
+    options.device = device::name();
+    options.no_plan_cache = true;
+    options.precision = precision;
+    dk_context *context = nullptr;
+    const dk_status status = dk_context_create(&context, &options);
+    dk_context_destroy(context);
+    const bool refused = device::is_cpu() && !device::cpu_has(precision);
+    EXPECT_TRUE(status == (refused ? DK_E_UNSUPPORTED : DK_OK) ||
+                (status == DK_E_UNSUPPORTED && precision != DK_FP32))
+        << dk_error_text();
+    return status == DK_OK;
+}
+
 inline bool has(const char *part) {
     return std::string(dk_error_text()).find(part) != std::string::npos;
 }

@@ -17,22 +17,6 @@ using networks::reference_of;
 using operations::expect_within;
 using operations::same_bits;
 
-/// Whether the device has a precision.
-bool has_precision(dk_precision precision) {
-    dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
-    options.device = device::name();
-    options.no_plan_cache = true;
-    options.precision = precision;
-    dk_context *context = nullptr;
-    const dk_status status = dk_context_create(&context, &options);
-    dk_context_destroy(context);
-    const bool refused = device::is_cpu() && !device::cpu_has(precision);
-    EXPECT_TRUE(status == (refused ? DK_E_UNSUPPORTED : DK_OK) ||
-                (status == DK_E_UNSUPPORTED && precision != DK_FP32))
-        << dk_error_text();
-    return status == DK_OK;
-}
-
 class Precisions : public testing::TestWithParam<dk_precision> {
   protected:
     void SetUp() override {

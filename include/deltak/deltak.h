@@ -33,9 +33,15 @@
  *   `dk_fit_options fit = DK_FIT_OPTIONS_INIT;` and change what differs. NULL in its place means
  *   the initialiser. The ABI grows by appending fields.
  * - Functions block until their results lie where the caller asked for them, unless said otherwise.
- * - Different objects may be used from different threads. One network may be read by several
- *   sessions at once; an object that is written (trained, set, run) belongs to one thread at a
- * time.
+ * - Any number of threads may use contexts, data sets and networks at once. Networks of one context
+ *   train side by side, each with the bits that it has alone. Calls on one network take turns: what
+ *   dk_evaluate, dk_predict, dk_net_get or dk_net_save sees of a network in training is what a whole
+ *   step left. A trainer and a session take one call at a time; a second one, another thread's or
+ *   one from a callback of the first, is refused with DK_E_STATE. An object is destroyed, and what it
+ *   lends is read, when no other thread uses it.
+ * - After fork() a child may open contexts of its own and use the CPU, if no other thread was in the
+ *   library at the time. What was made before belongs to the parent. GPUs aren't for a child of a process
+ *   that has used one, unless it runs another program.
  * - The same seed, device, library versions and plan give the same bits; on the CPU, at any number
  *   of threads.
  *
@@ -143,7 +149,7 @@ typedef enum dk_log_level {
 
 /** Receives one line without a newline, valid during the call. May be called from any thread that
  *  calls into the library, and from the one that writes checkpoints; never from two at once for one
- *  context. */
+ *  context. It doesn't call into the library. */
 typedef void (*dk_log_fn)(void *user, dk_log_level level, const char *line);
 
 /** Where host memory comes from. alloc returns memory aligned to `alignment` (a power of two,
@@ -623,10 +629,12 @@ typedef struct dk_batch {
  *  the device is done, and a non-finite value is reported by a later call; otherwise *loss is the
  *  batch's mean loss before the update. Without dk_trainer_fit the schedule needs total_steps
  *  (0 = constant after the warm-up, which must then be ≥ 1 or 0).
- *  DK_E_ARGUMENT, DK_E_SHAPE, DK_E_DATA (a label out of range), DK_E_NONFINITE (names the step; the
- *  parameters are those before it. On a GPU that holds for a bad batch; where a gradient overflows
- *  on its way down, the layers above may have taken the step, unless clip_norm or fp16 decides
- *  first: finite they are), DK_E_STATE (an earlier step failed half-way), DK_E_DEVICE_LOST. */
+ *  DK_E_ARGUMENT, DK_E_SHAPE, DK_E_DATA (a label out of range), DK_E_NONFINITE (names the step, and
+ *  the layer where it shows first; the parameters are those before it. On a GPU that holds for a bad
+ *  batch; where a gradient overflows on its way down, the layers above may have taken the step, unless
+ *  clip_norm or fp16 decides first. Where the update of an element overflows, or of an optimizer's
+ *  slot, that element stays as it was, and others have taken the step. Finite they are, and the
+ *  trainer goes on), DK_E_STATE (an earlier step failed half-way), DK_E_DEVICE_LOST. */
 DK_API dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, double *loss);
 
 /** The steps taken so far, skipped ones included. */
@@ -773,7 +781,7 @@ DK_API dk_status dk_predict_dataset(const dk_net *net, const dk_dataset *dataset
 /* ===== 7. Sessions: forward, loss, gradients, insides ====================================== */
 
 /** Buffers to run one network: z, a, δ and gradients, for batches of up to max_batch rows. Several
- *  sessions may run one network from several threads, as long as nobody writes its parameters. */
+ *  sessions may run one network from several threads at once. */
 typedef struct dk_session dk_session;
 
 typedef enum dk_session_kind {

@@ -38,14 +38,14 @@ template <class T> DKI_DEVICE bool settle_one(float *parameter, T *working) {
 
 template <class T>
 __global__ void __launch_bounds__(DKI_THREADS)
-    settle_kernel(float *parameters, T *working, int64_t count, bool packed,
+    settle_kernel(float *parameters, T *working, dki_range range, bool packed,
                   dki_step_state *state) {
     dki_wait_for_earlier();
     enum { N = dki_lanes<T>::COUNT };
     const int64_t thread = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int64_t threads = (int64_t)gridDim.x * blockDim.x;
-    const int64_t packs = packed ? count / N : 0;
-    bool finite = true;
+    const int64_t packs = packed ? range.count / N : 0;
+    int64_t bad = -1;
     for (int64_t pack = thread; pack < packs; pack += threads) {
         float values[N];
         bool good = true;
@@ -57,11 +57,11 @@ __global__ void __launch_bounds__(DKI_THREADS)
         else
             for (int i = 0; i < N; ++i)
                 settle_one(parameters + pack * N + i, working + pack * N + i);
-        finite = finite && good;
+        if (!good) bad = pack * N;
     }
-    for (int64_t i = packs * N + thread; i < count; i += threads)
-        finite = settle_one(parameters + i, working + i) && finite;
-    if (!finite) dki_latch(state);
+    for (int64_t i = packs * N + thread; i < range.count; i += threads)
+        if (!settle_one(parameters + i, working + i)) bad = i;
+    if (bad >= 0) dki_latch(state, DKI_AT_PARAMETER + range.first + bad);
 }
 
 template <class T> unsigned grid_of(int64_t count) {
@@ -80,7 +80,7 @@ template <class T> int settle(dki_stream stream, const dki_update_range *op) {
     T *working = static_cast<T *>(op->working) + op->range.first;
     const bool packed = dki_packed<float>(parameters, 0) && dki_packed<T>(working, 0);
     return DK_LAUNCH((settle_kernel<T>), grid_of<T>(op->range.count), dim3(DKI_THREADS), stream,
-                     parameters, working, op->range.count, packed, op->state);
+                     parameters, working, op->range, packed, op->state);
 }
 
 } // namespace

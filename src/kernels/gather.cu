@@ -107,7 +107,7 @@ template <class In, class T> __global__ void gather_kernel(dki_gather op, Gather
             dki_store_some((T *)op.x.data + row * op.x.ld + col, x, count, layout.packed_out);
         }
     }
-    if (!finite) dki_latch(op.state);
+    if (!finite) dki_latch(op.state, DKI_AT_INPUT);
 }
 
 /* A kernel of its own: only when all of the one before have read the cursor may it move. */

@@ -15,10 +15,12 @@ DKI_DEVICE void dki_hold_products(dki_step_state *state) {
     state->product_scalars[1] = 1.0f;
 }
 
-/** Notes that this tick saw a value that isn't finite, unless an earlier one did. Any number of
- *  threads and kernels of a step may do so at once. */
-DKI_DEVICE void dki_latch(dki_step_state *state) {
-    atomicCAS((unsigned long long *)&state->bad_tick, 0ull, (unsigned long long)state->tick);
+/** Notes that this tick saw a value that isn't finite, and where (DKI_AT_…), unless somebody did. Any
+ *  number of threads and kernels of a step may do so at once. */
+DKI_DEVICE void dki_latch(dki_step_state *state, int64_t at) {
+    if (atomicCAS((unsigned long long *)&state->bad_tick, 0ull, (unsigned long long)state->tick) ==
+        0)
+        state->bad_at = at;
     dki_hold_products(state);
 }
 

@@ -232,7 +232,7 @@ __global__ void __launch_bounds__(TOTAL_THREADS)
     if (threadIdx.x != 0) return;
     const double mean = sum * (double)state->inverse_normaliser;
     state->loss += mean;
-    if (!dki_is_finite(mean)) dki_latch(state);
+    if (!dki_is_finite(mean)) dki_latch(state, DKI_AT_LOSS);
 }
 
 unsigned loss_blocks(int64_t rows, int lanes) {

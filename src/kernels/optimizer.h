@@ -125,4 +125,13 @@ DKI_FN float dki_update(dki_rule rule, dki_rate rate, float decay, float w, floa
     return fmaf(-step, direction, kept);
 }
 
+/** Whether what an update gives is finite: x·0 is 0 for a finite x, and NaN otherwise. A slot that
+ *  overflows counts, too: Adam's v = ∞ would hold its parameter still for good. */
+DKI_FN int dki_update_is_finite(dk_optimizer kind, float w, float slot1, float slot2) {
+    float zero = w * 0.0f;
+    if (dki_optimizer_slots(kind) >= 1) zero += slot1 * 0.0f;
+    if (dki_optimizer_slots(kind) == 2) zero += slot2 * 0.0f;
+    return zero == 0.0f;
+}
+
 #endif

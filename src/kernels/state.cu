@@ -26,6 +26,7 @@ DKI_DEVICE void count_update(dki_step_state *state, const dki_rule &rule) {
 DKI_DEVICE void report_last(dki_mailbox *mailbox, const dki_step_state *state) {
     volatile dki_report *report = &mailbox->reports[state->tick % DKI_RING];
     report->loss = state->loss;
+    report->loss_scale = state->loss_scale;
     report->bad_tick = state->bad_tick;
     __threadfence_system();
     report->tick = state->tick;
@@ -60,7 +61,7 @@ struct Decision {
 /* The scaled gradients overflowed: too large a scale, unless there is none. */
 DKI_DEVICE void overflow(dki_step_state *state, bool loss_scaling, float scale) {
     if (!loss_scaling || scale <= 1.0f) {
-        dki_latch(state);
+        dki_latch(state, 0);
         return;
     }
     state->loss_scale = 0.5f * scale;

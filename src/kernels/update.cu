@@ -13,8 +13,8 @@ namespace {
 
 constexpr int UPDATE_LANES = dki_lanes<float>::COUNT, UPDATE_BLOCKS = 8192;
 
-/* `count` of the UPDATE_LANES elements from `first` on. Where the gradient or the new θ isn't
- * finite, θ and the slots stay, and the result is false. */
+/* `count` of the UPDATE_LANES elements from `first` on. Where the gradient, the new θ or a new slot
+ * isn't finite, θ and the slots stay, and the result is false. */
 template <dk_optimizer KIND, class T>
 DKI_DEVICE bool update_some(const dki_update_range &op, const dki_rule &rule, const dki_rate &rate,
                             int64_t first, int64_t count, bool packed) {
@@ -31,7 +31,8 @@ DKI_DEVICE bool update_some(const dki_update_range &op, const dki_rule &rule, co
     for (int i = 0; i < N; ++i) {
         float next1 = has_slot1 ? slot1[i] : 0.0f, next2 = has_slot2 ? slot2[i] : 0.0f;
         const float next = dki_update(rule, rate, op.decay, theta[i], g[i], &next1, &next2);
-        const bool good = i >= count || (dki_is_finite(g[i]) && dki_is_finite(next));
+        const bool good =
+            i >= count || (dki_is_finite(g[i]) && dki_update_is_finite(KIND, next, next1, next2));
         theta[i] = good ? next : theta[i];
         if (has_slot1) slot1[i] = good ? next1 : slot1[i];
         if (has_slot2) slot2[i] = good ? next2 : slot2[i];
@@ -57,15 +58,14 @@ __global__ void update_kernel(dki_update_range op, bool packed) {
     const dki_rate rate = op.state->rate;
     const int64_t begin = op.range.first, end = begin + op.range.count;
     const int64_t stride = (int64_t)gridDim.x * DKI_BLOCK * N;
-    bool finite = true;
+    int64_t bad = -1;
     for (int64_t first = begin / N * N + ((int64_t)blockIdx.x * DKI_BLOCK + threadIdx.x) * N;
          first < end; first += stride) {
         const int64_t from = first < begin ? begin : first;
         const int64_t to = first + N < end ? first + N : end;
-        const bool good = update_some<KIND, T>(op, rule, rate, from, to - from, packed);
-        finite = finite && good;
+        if (!update_some<KIND, T>(op, rule, rate, from, to - from, packed)) bad = from;
     }
-    if (!finite) dki_latch(op.state);
+    if (bad >= 0) dki_latch(op.state, DKI_AT_PARAMETER + bad);
 }
 
 template <class T> int update(dki_stream stream, const dki_update_range *op) {

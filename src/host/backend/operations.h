@@ -70,6 +70,7 @@ typedef struct dki_tick {
 /** What the host wants to know of a step afterwards. */
 typedef struct dki_report {
     double loss;       /* mean of the step */
+    float loss_scale;  /* after the step */
     uint64_t bad_tick; /* as in dki_step_state, at the end of the step */
     uint64_t tick;     /* which step this is; written last, so that it vouches for the others */
 } dki_report;
@@ -84,6 +85,10 @@ typedef struct dki_mailbox {
     dki_report reports[DKI_RING]; /* by begin, read by the host */
 } dki_mailbox;
 
+/** Where a step was latched: 0 = not known; parameter e (its gradient, or what an update would have made
+ *  of it) as DKI_AT_PARAMETER + e. */
+enum { DKI_AT_INPUT = -1, DKI_AT_LOSS = -2, DKI_AT_PARAMETER = 1 };
+
 /** The state of a training run, in device memory, so that one captured step serves the whole run.
  *  All zero is the start, but for seed, the powers (1) and loss_scale. */
 typedef struct dki_step_state {
@@ -91,6 +96,7 @@ typedef struct dki_step_state {
     uint64_t applied;  /* updates applied: Adam's t */
     uint64_t bad_tick; /* the first tick with a non-finite value, counted from 1; 0 = none. Latched:
                           later updates do nothing */
+    int64_t bad_at;    /* where that tick saw it, as DKI_AT_… */
     uint64_t cursor;   /* next position in the order of samples */
     uint64_t seed;     /* of dropout */
     double loss;       /* mean loss of this tick, so far */
@@ -180,7 +186,8 @@ typedef struct dki_linear_backward_data {
     float *db;            /* [n_{k−1}] or NULL */
     bool accumulate;      /* db += */
     int spare; /* multiprocessors to leave to the other lane where that can be; 0 = none */
-    const dki_step_state *state;
+    dki_step_state
+        *state; /* read with dropout; a backend may latch bad_tick where db isn't finite */
     void *workspace;
 } dki_linear_backward_data;
 
@@ -191,7 +198,8 @@ typedef struct dki_range {
 
 /** θ ← rule(θ, g, slots) over a range, and the working copy after it. Does nothing once bad_tick is
  *  latched, or where decide set skip. A backend that doesn't look through dW looks here: it latches
- *  bad_tick where a gradient or a new θ isn't finite, and leaves that element as it is. */
+ *  bad_tick where a gradient isn't finite. Every backend latches it where a new θ or slot isn't, and
+ *  leaves that element as it is. */
 typedef struct dki_update_range {
     float *parameters, *gradients, *slot1, *slot2; /* region starts; slots NULL where unused */
     void *working; /* region start of the parameters in the storage type, or NULL */
@@ -240,7 +248,7 @@ typedef struct dki_gather {
     int32_t *labels;       /* [B], out */
     float *targets;        /* [B, n_L], out */
     float *weights;        /* [B], out */
-    dki_step_state *state; /* a backend may latch bad_tick where x isn't finite */
+    dki_step_state *state; /* latches bad_tick where x isn't finite */
 } dki_gather;
 
 /** What the loss operation computes beside the public kinds: Δ_L from a given ∂l/∂a⁽ᴸ⁾. */

@@ -57,8 +57,7 @@ static int64_t first_other_class(const dki_storage *storage, const dk_net *net) 
     return -1;
 }
 
-dk_status dki_dataset_fits(const dk_dataset *dataset, const dk_net *net) {
-    const dki_storage *storage = dataset->storage;
+static dk_status fits(const dki_storage *storage, const dk_net *net) {
     DKI_REQUIRE(storage->features_count == net->desc.inputs, DK_E_SHAPE,
                 "%s has %lld features, the network takes %lld", storage->name,
                 (long long)storage->features_count, (long long)net->desc.inputs);
@@ -84,4 +83,9 @@ dk_status dki_dataset_fits(const dk_dataset *dataset, const dk_net *net) {
                 storage->name, (long long)other, storage->class_names[other],
                 net->class_names[other]);
     return DK_OK;
+}
+
+dk_status dki_dataset_fits(const dk_dataset *dataset, const dk_net *net) {
+    dki_net_lock_read(net);
+    return dki_net_unlock(net, fits(dataset->storage, net));
 }

@@ -72,16 +72,17 @@ dk_status dk_net_learn_preprocessing(dk_net *net, const dk_dataset *train) {
     DKI_TRY(dki_dataset_fits(train, net));
     dki_scaling features = {0}, targets = {0};
     dk_status status = learn_scaling(net, train, &features, &targets);
+    dki_net_lock_write(net);
     if (!status)
         status = dki_net_set_class_names(net, (const char *const *)train->storage->class_names);
     if (status) {
         dki_scaling_drop(net->context, &features);
         dki_scaling_drop(net->context, &targets);
-        return status;
+        return dki_net_unlock(net, status);
     }
     dki_scaling_replace(net->context, &net->features, &features);
     dki_scaling_replace(net->context, &net->targets, &targets);
     net->task = train->storage->task;
     ++net->revision;
-    return DK_OK;
+    return dki_net_unlock(net, DK_OK);
 }

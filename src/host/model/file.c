@@ -17,10 +17,12 @@ dk_status dk_net_save(const dk_net *net, const char *path) {
     const dki_region parameters = dki_parameters_of(net);
     dki_tensor_copies copies = {0};
     char *text = NULL;
+    dki_net_lock_read(net);
     dk_status status = dki_tensor_copies_make(&copies, net, &parameters, 1);
     if (!status) status = dki_tensor_copies_take(&copies, net, &parameters, 1);
-    if (!status) status = dki_tensor_copies_check(&copies, copies.count);
     if (!status) status = dki_net_to_json(net, &text);
+    dki_net_unlock(net, status);
+    if (!status) status = dki_tensor_copies_check(&copies, copies.count);
     if (!status) {
         dki_metadata metadata = {DKI_MODEL_KEY, text};
         status = dki_safetensors_write(allocator, path, &metadata, 1, copies.tensors, copies.count);

@@ -57,6 +57,7 @@ dk_status dki_net_make(dk_net **net, dk_context *context, const dk_net_desc *des
     DKI_TRY(dki_new(&context->allocator, &made, 1, "a network"));
     made->references = 1;
     made->context = dki_context_hold(context);
+    pthread_rwlock_init(&made->lock, NULL);
     dk_status status = copy_description(made, desc);
     if (status) goto out;
     DKI_TRY_OUT(dki_layout_make(&made->layout, made->layout.places, desc->inputs, made->layers,
@@ -101,6 +102,7 @@ void dk_net_destroy(dk_net *net) {
     dki_release(allocator, net->class_weights);
     dki_release(allocator, net->layout.places);
     dki_release(allocator, net->layers);
+    pthread_rwlock_destroy(&net->lock);
     dki_release(allocator, net);
     dk_context_destroy(context);
 }
@@ -119,9 +121,10 @@ dk_status dk_net_freeze(dk_net *net, size_t layer, bool frozen) {
     DKI_REQUIRE(net, DK_E_ARGUMENT, "dk_net_freeze: net is NULL");
     DKI_REQUIRE(layer >= 1 && layer <= net->desc.layer_count, DK_E_ARGUMENT,
                 "layer %zu is outside 1 … %zu", layer, net->desc.layer_count);
+    dki_net_lock_write(net);
     net->layers[layer - 1].frozen = frozen;
     ++net->revision;
-    return DK_OK;
+    return dki_net_unlock(net, DK_OK);
 }
 
 /* Where W or b of a layer lies, its rows and columns, and that `count` fits. */
@@ -147,7 +150,8 @@ dk_status dk_net_get(const dk_net *net, dk_tensor tensor, size_t layer, float *v
     DKI_REQUIRE(net && values, DK_E_ARGUMENT, "dk_net_get: a NULL argument");
     dki_matrix matrix;
     DKI_TRY(locate(net, tensor, layer, count, &matrix));
-    return dki_matrix_download(net->context->backend, &matrix, values);
+    dki_net_lock_read(net);
+    return dki_net_unlock(net, dki_matrix_download(net->context->backend, &matrix, values));
 }
 
 dk_status dk_net_set(dk_net *net, dk_tensor tensor, size_t layer, const float *values,
@@ -158,8 +162,11 @@ dk_status dk_net_set(dk_net *net, dk_tensor tensor, size_t layer, const float *v
     for (size_t i = 0; i < count; ++i)
         DKI_REQUIRE(isfinite(values[i]), DK_E_NONFINITE, "%s of layer %zu: element %zu is %g",
                     dk_tensor_name(tensor), layer, i, (double)values[i]);
-    DKI_TRY(dki_matrix_upload(net->context->backend, &matrix, values));
-    return dki_net_cast(net, (float *)matrix.data - net->parameters, matrix.rows * matrix.ld);
+    dki_net_lock_write(net);
+    dk_status status = dki_matrix_upload(net->context->backend, &matrix, values);
+    if (!status)
+        status = dki_net_cast(net, (float *)matrix.data - net->parameters, matrix.rows * matrix.ld);
+    return dki_net_unlock(net, status);
 }
 
 dk_status dki_net_cast(dk_net *net, int64_t first, int64_t count) {

@@ -5,6 +5,8 @@
 #include "model/context.h"
 #include "model/layout.h"
 
+#include <pthread.h>
+
 /** x′ = (x − shift)·scale, on the host and (for the gather operation) on the device. */
 typedef struct dki_scaling {
     double *shift; /* [count] host, or NULL: none */
@@ -27,10 +29,24 @@ struct dk_net {
     dk_task task;      /* of the data it was made for; DK_TASK_AUTO = not known */
     dki_scaling features, targets;
     char **class_names; /* [n_L] or NULL */
-    bool in_training;   /* it has a trainer */
+    bool in_training;   /* atomic: it has a trainer */
     /* counts changes of what a captured step has in it: frozen layers, scalings */
     uint64_t revision;
+    pthread_rwlock_t lock; /* parameters, frozen, scalings and revision: readers and writers of any
+                              thread take turns */
 };
+
+/** Waits until nobody writes the network, or uses it at all; unlock returns `status`. */
+static inline void dki_net_lock_read(const dk_net *net) {
+    pthread_rwlock_rdlock(&((dk_net *)(uintptr_t)net)->lock);
+}
+static inline void dki_net_lock_write(dk_net *net) {
+    pthread_rwlock_wrlock(&net->lock);
+}
+static inline dk_status dki_net_unlock(const dk_net *net, dk_status status) {
+    pthread_rwlock_unlock(&((dk_net *)(uintptr_t)net)->lock);
+    return status;
+}
 
 dk_net *dki_net_hold(const dk_net *net);
 

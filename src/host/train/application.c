@@ -57,13 +57,12 @@ dk_status dk_cuda_trainer_step(dk_trainer *trainer, const dk_cuda_batch *batch, 
     DKI_TRY(validate(trainer->net, batch, &weight_sum));
     DKI_TRY(dki_trainer_require_schedule(trainer));
     dki_steps work = {.rows = batch->rows, .steps = 1, .device = batch};
-    return dki_run_batch(trainer, &work, weight_sum, loss);
+    DKI_TRY(dki_turn_take(&trainer->turn, "this trainer"));
+    return dki_turn_give(&trainer->turn, dki_run_batch(trainer, &work, weight_sum, loss));
 }
 
-dk_status dk_cuda_session_forward(dk_session *session, const float *x, int64_t rows, float *y) {
-    DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_cuda_session_forward: session is NULL");
+static dk_status forward(dk_session *session, const float *x, int64_t rows, float *y) {
     const dk_context *context = session->net->context;
-    DKI_TRY(require_gpu(context));
     DKI_TRY(dki_session_require(session, rows));
     int64_t outputs = dki_net_outputs(session->net);
     DKI_TRY(require_array(context, x, rows * session->net->desc.inputs, 16, "x"));
@@ -73,4 +72,11 @@ dk_status dk_cuda_session_forward(dk_session *session, const float *x, int64_t r
     if (!y) return DK_OK;
     dki_matrix output = dki_rows(session->tensors.a[session->shape.layer_count], rows);
     return context->backend->cuda->unpack(context->backend, DKI_LANE_MAIN, output, y);
+}
+
+dk_status dk_cuda_session_forward(dk_session *session, const float *x, int64_t rows, float *y) {
+    DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_cuda_session_forward: session is NULL");
+    DKI_TRY(require_gpu(session->net->context));
+    DKI_TRY(dki_session_enter(session));
+    return dki_session_leave(session, forward(session, x, rows, y));
 }

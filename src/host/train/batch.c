@@ -114,6 +114,25 @@ dk_status dki_state_normaliser(dk_session *session, double normaliser) {
     return backend->ops->upload(backend, DKI_LANE_MAIN, &state->loss, &zero, sizeof zero);
 }
 
+dk_status dki_state_watch(dk_session *session) {
+    dki_backend *backend = session->net->context->backend;
+    const dki_step_state fresh = {.tick = 1}; /* 0 would be no latch */
+    return backend->ops->upload(backend, DKI_LANE_MAIN, session->tensors.state, &fresh,
+                                offsetof(dki_step_state, cursor));
+}
+
+dk_status dki_state_require_input(dk_session *session, const char *name) {
+    dki_backend *backend = session->net->context->backend;
+    dki_step_state state;
+    DKI_TRY(backend->ops->download(backend, &state, session->tensors.state, sizeof state));
+    DKI_REQUIRE(
+        !state.bad_tick || state.bad_at != DKI_AT_INPUT, DK_E_NONFINITE,
+        "%s: a feature is NaN or Inf once it is preprocessed and held in %s: it lies too far "
+        "from what the network has seen",
+        name, dk_precision_name(session->net->context->precision));
+    return DK_OK;
+}
+
 dk_status dki_state_loss(dk_session *session, double *loss) {
     dki_backend *backend = session->net->context->backend;
     return backend->ops->download(backend, loss, &session->tensors.state->loss, sizeof *loss);

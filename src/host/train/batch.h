@@ -37,6 +37,11 @@ dk_status dki_batch_upload(dk_session *session, const dk_batch *batch, int64_t f
 /** Sets the state's normaliser, and its loss to 0, outside a training step. */
 dk_status dki_state_normaliser(dk_session *session, double normaliser);
 
+/** Outside of training: lets the state latch from now on, and tells where a row that was gathered since
+ *  isn't finite. DK_E_NONFINITE, with the name of the rows. */
+dk_status dki_state_watch(dk_session *session);
+dk_status dki_state_require_input(dk_session *session, const char *name);
+
 /** Reads the state's loss. */
 dk_status dki_state_loss(dk_session *session, double *loss);
 

@@ -86,10 +86,11 @@ void dki_checkpoint_release(dki_checkpoint *checkpoint) {
 dk_status dk_trainer_save(dk_trainer *trainer, const char *path) {
     DKI_REQUIRE(trainer && path, DK_E_ARGUMENT, "dk_trainer_save: a NULL argument");
     dki_checkpoint checkpoint = {0};
+    DKI_TRY(dki_turn_take(&trainer->turn, "this trainer"));
     /* A fit that was resumed, and hasn't been gone on with yet, is still under way. */
     dk_status status = dki_checkpoint_take(&checkpoint, trainer,
                                            trainer->resumed ? &trainer->fit : NULL, trainer->best);
     if (!status) status = dki_checkpoint_write(&checkpoint, path);
     dki_checkpoint_release(&checkpoint);
-    return status;
+    return dki_turn_give(&trainer->turn, status);
 }

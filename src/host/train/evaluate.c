@@ -143,7 +143,7 @@ static dk_status fetch(dki_evaluator *evaluator, int64_t rows, bool classes) {
                                   (size_t)(rows * outputs.cols) * sizeof(float));
 }
 
-dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
+static dk_status run(dki_evaluator *evaluator, dk_metrics *metrics) {
     dk_session *session = evaluator->session;
     const dk_net *net = session->net;
     int64_t outputs = dki_net_outputs(net), correct = 0;
@@ -156,6 +156,7 @@ dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
                             .r2 = NAN};
     for (int64_t j = 0; j < outputs; ++j) evaluator->columns[j] = (column_sums){0};
     DKI_TRY(dki_feed_begin(evaluator->feed, NULL));
+    DKI_TRY(dki_state_watch(session));
     DKI_TRY(dki_state_normaliser(session, 1.0));
     for (;;) {
         dki_fed batch;
@@ -173,6 +174,7 @@ dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
             add_regression(evaluator, metrics->samples, batch.rows, outputs);
         metrics->samples += batch.rows;
     }
+    DKI_TRY(dki_state_require_input(session, evaluator->dataset->storage->name));
     DKI_REQUIRE(weight > 0.0, DK_E_DATA,
                 "the sample weights of %s are all 0: there is no mean loss",
                 evaluator->dataset->storage->name);
@@ -186,6 +188,12 @@ dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
                 "the loss on %s is %g: the network's outputs aren't finite",
                 evaluator->dataset->storage->name, metrics->loss);
     return DK_OK;
+}
+
+dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
+    const dk_net *net = evaluator->session->net;
+    dki_net_lock_read(net);
+    return dki_net_unlock(net, run(evaluator, metrics));
 }
 
 dk_status dk_evaluate(const dk_net *net, const dk_dataset *dataset, int64_t batch,

@@ -158,48 +158,6 @@ static dk_status restore_best(fit_run *fit) {
     return dki_net_write_all(fit->trainer->net, fit->best);
 }
 
-/* "layer 3: dW" where the first NaN or Inf of the last step stands, in the order of computation;
- * only what was kept can be looked at. Returns false where none is found. */
-static bool first_nonfinite(dk_trainer *trainer, size_t *layer, const char **tensor) {
-    static const dk_tensor order[] = {DK_A, DK_DELTA, DK_WEIGHT_GRAD, DK_BIAS_GRAD};
-    dk_session *session = trainer->session;
-    const dk_net *net = trainer->net;
-    for (size_t i = 0; i < sizeof order / sizeof *order; ++i)
-        for (size_t step = 0; step <= net->desc.layer_count; ++step) {
-            size_t k = i == 0 ? step : net->desc.layer_count - step;
-            if (k == 0 && i > 0) continue;
-            const dki_place *place = k ? &net->layout.places[k - 1] : NULL;
-            int64_t width = k ? place->width : net->desc.inputs;
-            size_t count = (size_t)(i < 2    ? session->rows * width
-                                    : i == 2 ? width * place->inputs
-                                             : width);
-            float *values = NULL;
-            if (dki_new(&net->context->allocator, &values, count, "a diagnosis")) return false;
-            bool read = dk_session_read(session, order[i], k, values, count) == DK_OK;
-            bool finite = true;
-            for (size_t j = 0; read && finite && j < count; ++j) finite = isfinite(values[j]);
-            dki_release(&net->context->allocator, values);
-            if (finite) continue;
-            *layer = k;
-            *tensor = dk_tensor_name(order[i]);
-            return true;
-        }
-    return false;
-}
-
-/* The slow look at what was left behind, so that the text names the layer. */
-static dk_status diagnose(fit_run *fit) {
-    char text[512];
-    strncpy(text, dk_error_text(), sizeof text - 1);
-    text[sizeof text - 1] = '\0';
-    size_t layer = 0;
-    const char *tensor = NULL;
-    if (first_nonfinite(fit->trainer, &layer, &tensor))
-        return dki_fail(DK_E_NONFINITE, "epoch %lld, %s (first seen in %s of layer %zu)",
-                        (long long)fit->progress.epoch, text, tensor, layer);
-    return dki_fail(DK_E_NONFINITE, "epoch %lld, %s", (long long)fit->progress.epoch, text);
-}
-
 static dk_status check_options(const dk_fit_options *options, const dk_dataset *valid) {
     DKI_REQUIRE(options->size == sizeof *options, DK_E_ARGUMENT,
                 "dk_fit_options.size is %zu, not %zu: start from DK_FIT_OPTIONS_INIT",
@@ -326,18 +284,15 @@ static void fill_result(const fit_run *fit, dk_fit_result *result) {
                               .checkpoints_failed = fit->saver.failed};
 }
 
-dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_dataset *valid,
+static dk_status fit_now(dk_trainer *trainer, const dk_dataset *train, const dk_dataset *valid,
                          const dk_fit_options *options, dk_fit_result *result) {
-    static const dk_fit_options defaults = DK_FIT_OPTIONS_INIT;
-    DKI_REQUIRE(trainer && train, DK_E_ARGUMENT, "dk_trainer_fit: a NULL argument");
-    if (!options) options = &defaults;
-    DKI_TRY(check_options(options, valid));
     fit_run fit = {.trainer = trainer, .options = options, .began = dki_seconds()};
     dk_status status = start(&fit, train, valid);
     if (!status) status = run_epochs(&fit);
     const bool trained = status == DK_OK || status == DK_E_STOPPED;
     if (trained) status = end(&fit, status);
-    if (status == DK_E_NONFINITE && fit.progress.epoch) status = diagnose(&fit);
+    if (status == DK_E_NONFINITE && fit.progress.epoch)
+        status = dki_fail_in(status, "epoch %lld", (long long)fit.progress.epoch);
     /* A schedule that was laid over this fit ends with it. */
     if (trainer->options.total_steps == 0 && !trainer->resumed) trainer->total_steps = 0;
     if (result && trained) fill_result(&fit, result);
@@ -346,4 +301,14 @@ dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_
     dki_evaluator_destroy(fit.evaluator);
     dki_feed_destroy(fit.feed);
     return status;
+}
+
+dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_dataset *valid,
+                         const dk_fit_options *options, dk_fit_result *result) {
+    static const dk_fit_options defaults = DK_FIT_OPTIONS_INIT;
+    DKI_REQUIRE(trainer && train, DK_E_ARGUMENT, "dk_trainer_fit: a NULL argument");
+    if (!options) options = &defaults;
+    DKI_TRY(check_options(options, valid));
+    DKI_TRY(dki_turn_take(&trainer->turn, "this trainer"));
+    return dki_turn_give(&trainer->turn, fit_now(trainer, train, valid, options, result));
 }

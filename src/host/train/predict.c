@@ -1,6 +1,7 @@
 /* Predictions in the caller's units: probabilities of classes, targets unscaled. */
 #include "kernels/scalar.h"
 #include "model/transfer.h"
+#include "train/batch.h"
 #include "train/evaluate.h"
 
 #include <math.h>
@@ -40,13 +41,14 @@ static dk_status read_outputs(dk_session *session, int64_t first, int64_t rows, 
     return finish(session->net, to, first, rows);
 }
 
-static dk_status predict_fed(dk_session *session, dki_feed *feed, float *y) {
+static dk_status predict_fed(dk_session *session, dki_feed *feed, const char *name, float *y) {
     DKI_TRY(dki_feed_begin(feed, NULL));
+    DKI_TRY(dki_state_watch(session));
     for (int64_t first = 0;;) {
         dki_fed batch;
         dki_targets targets;
         DKI_TRY(dki_feed_next(feed, &batch));
-        if (batch.rows == 0) return DK_OK;
+        if (batch.rows == 0) return dki_state_require_input(session, name);
         batch.from.labels = NULL;
         batch.from.targets = NULL;
         batch.from.weights = NULL;
@@ -68,7 +70,9 @@ dk_status dk_predict_dataset(const dk_net *net, const dk_dataset *dataset, float
     dki_feed *feed = NULL;
     DKI_TRY(dki_session_open(&session, net, batch, false, false, NULL));
     dk_status status = dki_feed_create(&feed, net->context, dataset, batch, NULL);
-    if (!status) status = predict_fed(session, feed, y);
+    dki_net_lock_read(net);
+    if (!status) status = predict_fed(session, feed, storage->name, y);
+    dki_net_unlock(net, status);
     dki_feed_destroy(feed);
     dk_session_destroy(session);
     return status;

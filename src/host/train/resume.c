@@ -172,6 +172,7 @@ static dk_status load_state(const resumption *it, dk_trainer *trainer) {
     trainer->loss_sum = p->loss_sum;
     trainer->loss_weight = p->loss_weight;
     trainer->folder = it->folder;
+    trainer->loss_scale = state.loss_scale;
     trainer->resume_anyway = it->anyway;
     trainer->resumed = it->run.fitting;
     trainer->fit = it->run.fit;
@@ -238,7 +239,8 @@ dk_status dk_trainer_resume(dk_trainer **trainer, dk_net *net, const dk_train_op
     *trainer = NULL;
     dk_train_options resolved;
     if (options) DKI_TRY(dki_train_options_resolve(options, &resolved));
-    DKI_REQUIRE(!net->in_training, DK_E_STATE, "this network has a trainer already");
+    DKI_REQUIRE(!__atomic_load_n(&net->in_training, __ATOMIC_ACQUIRE), DK_E_STATE,
+                "this network has a trainer already");
     resumption it = {.net = net, .options = options ? &resolved : NULL, .anyway = anyway};
     dk_status status = resume(&it, path, trainer);
     dki_run_state_release(&it.run);

@@ -114,6 +114,7 @@ dk_status dki_run_steps(dk_trainer *trainer, const dki_steps *work, dki_captured
     dk_session *session = trainer->session;
     step_body body = {.trainer = trainer, .work = work};
     void *input = session->tensors.a[0].data;
+    dki_net_lock_write(trainer->net);
     dk_status status = run(&body, captured);
     session->tensors.a[0].data = input;
     /* What is played from a recording leaves no trace on the host by itself. */
@@ -121,7 +122,7 @@ dk_status dki_run_steps(dk_trainer *trainer, const dki_steps *work, dki_captured
     session->rows = (work->rows - 1) % session->shape.max_batch + 1;
     session->backward_done = true;
     trainer->broken = status != DK_OK;
-    return status;
+    return dki_net_unlock(trainer->net, status);
 }
 
 dk_status dki_run_batch(dk_trainer *trainer, const dki_steps *work, double weight_sum,

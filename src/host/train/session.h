@@ -2,6 +2,7 @@
 #ifndef DKI_SESSION_H
 #define DKI_SESSION_H
 
+#include "base/turn.h"
 #include "model/net.h"
 
 /** What a session is made for. */
@@ -42,6 +43,7 @@ typedef struct dki_session_bytes {
 
 struct dk_session {
     dk_net *net;
+    dki_turn turn;
     dki_session_shape shape;
     dki_tensors tensors;
     dki_matrix *matrices; /* what tensors.z, .a and .delta point into */
@@ -79,6 +81,16 @@ dk_status dki_session_open(dk_session **session, const dk_net *net, int64_t max_
 /** Whether a caller may run so many rows: not in a trainer's session (DK_E_STATE), which carries its
  *  step state, and at most max_batch (DK_E_SHAPE). */
 dk_status dki_session_require(const dk_session *session, int64_t rows);
+
+/** One call at a time, and while nobody writes the network: DK_E_STATE. leave returns `status`. */
+static inline dk_status dki_session_enter(dk_session *session) {
+    DKI_TRY(dki_turn_take(&session->turn, "this session"));
+    dki_net_lock_read(session->net);
+    return DK_OK;
+}
+static inline dk_status dki_session_leave(dk_session *session, dk_status status) {
+    return dki_turn_give(&session->turn, dki_net_unlock(session->net, status));
+}
 
 /** Whether dense rows of floats in device memory can serve as a[0] where they lie. */
 static inline bool dki_session_takes_in_place(const dk_session *session) {

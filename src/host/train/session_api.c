@@ -36,8 +36,7 @@ static dk_status require_gradients(const dk_session *session) {
     return require_own(session);
 }
 
-dk_status dk_session_dropout(dk_session *session, bool on, uint64_t seed, uint64_t tick) {
-    DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_session_dropout: session is NULL");
+static dk_status set_dropout(dk_session *session, bool on, uint64_t seed, uint64_t tick) {
     DKI_TRY(require_own(session));
     dki_backend *backend = session->net->context->backend;
     dki_step_state *state = session->tensors.state;
@@ -46,8 +45,13 @@ dk_status dk_session_dropout(dk_session *session, bool on, uint64_t seed, uint64
     return backend->ops->upload(backend, DKI_LANE_MAIN, &state->tick, &tick, sizeof tick);
 }
 
-dk_status dk_session_forward(dk_session *session, const float *x, int64_t rows, float *y) {
-    DKI_REQUIRE(session && x, DK_E_ARGUMENT, "dk_session_forward: a NULL argument");
+dk_status dk_session_dropout(dk_session *session, bool on, uint64_t seed, uint64_t tick) {
+    DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_session_dropout: session is NULL");
+    DKI_TRY(dki_session_enter(session));
+    return dki_session_leave(session, set_dropout(session, on, seed, tick));
+}
+
+static dk_status forward(dk_session *session, const float *x, int64_t rows, float *y) {
     DKI_TRY(dki_session_require(session, rows));
     DKI_TRY(dki_rows_upload(session, x, rows));
     DKI_TRY(dki_rows_gather(session, session->tensors.features, rows));
@@ -57,8 +61,13 @@ dk_status dk_session_forward(dk_session *session, const float *x, int64_t rows, 
     return dki_activation_download(session->net->context->backend, &output, y);
 }
 
-dk_status dk_session_gradients(dk_session *session, const dk_batch *batch, double *loss) {
-    DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_session_gradients: session is NULL");
+dk_status dk_session_forward(dk_session *session, const float *x, int64_t rows, float *y) {
+    DKI_REQUIRE(session && x, DK_E_ARGUMENT, "dk_session_forward: a NULL argument");
+    DKI_TRY(dki_session_enter(session));
+    return dki_session_leave(session, forward(session, x, rows, y));
+}
+
+static dk_status gradients(dk_session *session, const dk_batch *batch, double *loss) {
     DKI_TRY(require_gradients(session));
     DKI_TRY(dki_batch_validate(session->net, batch));
     DKI_TRY(require_rows(session, batch->rows));
@@ -74,8 +83,13 @@ dk_status dk_session_gradients(dk_session *session, const dk_batch *batch, doubl
     return loss ? dki_state_loss(session, loss) : DK_OK;
 }
 
-dk_status dk_session_backward(dk_session *session, const float *dl_da, int64_t rows) {
-    DKI_REQUIRE(session && dl_da, DK_E_ARGUMENT, "dk_session_backward: a NULL argument");
+dk_status dk_session_gradients(dk_session *session, const dk_batch *batch, double *loss) {
+    DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_session_gradients: session is NULL");
+    DKI_TRY(dki_session_enter(session));
+    return dki_session_leave(session, gradients(session, batch, loss));
+}
+
+static dk_status backward(dk_session *session, const float *dl_da, int64_t rows) {
     DKI_TRY(require_gradients(session));
     DKI_REQUIRE(session->rows, DK_E_STATE, "call dk_session_forward before dk_session_backward");
     DKI_REQUIRE(rows == session->rows, DK_E_SHAPE, "%lld rows: the last forward had %lld",
@@ -88,8 +102,13 @@ dk_status dk_session_backward(dk_session *session, const float *dl_da, int64_t r
     return dki_step_backward(session, &pass);
 }
 
-dk_status dk_session_input_gradient(dk_session *session, float *dl_dx, size_t count) {
-    DKI_REQUIRE(session && dl_dx, DK_E_ARGUMENT, "dk_session_input_gradient: a NULL argument");
+dk_status dk_session_backward(dk_session *session, const float *dl_da, int64_t rows) {
+    DKI_REQUIRE(session && dl_da, DK_E_ARGUMENT, "dk_session_backward: a NULL argument");
+    DKI_TRY(dki_session_enter(session));
+    return dki_session_leave(session, backward(session, dl_da, rows));
+}
+
+static dk_status input_gradient(dk_session *session, float *dl_dx, size_t count) {
     DKI_TRY(require_gradients(session));
     DKI_REQUIRE(session->backward_done, DK_E_STATE, "there was no backward pass yet");
     dki_matrix gradient = dki_rows(session->tensors.delta[0], session->rows);
@@ -98,6 +117,12 @@ dk_status dk_session_input_gradient(dk_session *session, float *dl_dx, size_t co
                 (long long)(gradient.rows * gradient.cols), count);
     DKI_TRY(dki_step_input_gradient(session, session->rows));
     return dki_activation_download(session->net->context->backend, &gradient, dl_dx);
+}
+
+dk_status dk_session_input_gradient(dk_session *session, float *dl_dx, size_t count) {
+    DKI_REQUIRE(session && dl_dx, DK_E_ARGUMENT, "dk_session_input_gradient: a NULL argument");
+    DKI_TRY(dki_session_enter(session));
+    return dki_session_leave(session, input_gradient(session, dl_dx, count));
 }
 
 /* z, a or δ of a layer, where this session keeps it. */
@@ -151,12 +176,9 @@ static dk_status unscale(const dk_session *session, float *values, size_t count)
     return DK_OK;
 }
 
-dk_status dk_session_read(dk_session *session, dk_tensor tensor, size_t layer, float *values,
-                          size_t count) {
-    DKI_REQUIRE(session && values, DK_E_ARGUMENT, "dk_session_read: a NULL argument");
-    DKI_REQUIRE(dk_tensor_name(tensor), DK_E_ARGUMENT, "unknown tensor %d", (int)tensor);
-    if (tensor == DK_WEIGHT || tensor == DK_BIAS)
-        return dk_net_get(session->net, tensor, layer, values, count);
+/* Anything but W and b. */
+static dk_status read_tensor(dk_session *session, dk_tensor tensor, size_t layer, float *values,
+                             size_t count) {
     DKI_REQUIRE(layer <= session->shape.layer_count && (layer >= 1 || tensor == DK_A),
                 DK_E_ARGUMENT, "layer %zu is outside 1 … %zu", layer, session->shape.layer_count);
     DKI_REQUIRE(session->rows, DK_E_STATE, "nothing ran yet");
@@ -173,4 +195,14 @@ dk_status dk_session_read(dk_session *session, dk_tensor tensor, size_t layer, f
     DKI_TRY(gradient ? dki_matrix_download(backend, &found, values)
                      : dki_activation_download(backend, &found, values));
     return gradient || tensor == DK_DELTA ? unscale(session, values, count) : DK_OK;
+}
+
+dk_status dk_session_read(dk_session *session, dk_tensor tensor, size_t layer, float *values,
+                          size_t count) {
+    DKI_REQUIRE(session && values, DK_E_ARGUMENT, "dk_session_read: a NULL argument");
+    DKI_REQUIRE(dk_tensor_name(tensor), DK_E_ARGUMENT, "unknown tensor %d", (int)tensor);
+    if (tensor == DK_WEIGHT || tensor == DK_BIAS)
+        return dk_net_get(session->net, tensor, layer, values, count);
+    DKI_TRY(dki_session_enter(session));
+    return dki_session_leave(session, read_tensor(session, tensor, layer, values, count));
 }

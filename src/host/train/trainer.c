@@ -1,4 +1,5 @@
 /* A trainer's life, and one step from the caller's arrays. */
+#include "train/diagnose.h"
 #include "train/run.h"
 #include "train/schedule.h"
 
@@ -47,6 +48,7 @@ static dk_status build(dk_trainer *trainer) {
     DKI_TRY(backend->ops->alloc(backend, DKI_MEMORY_SHARED, sizeof *trainer->mailbox,
                                 (void **)&trainer->mailbox));
     trainer->optimization.mailbox = trainer->mailbox;
+    trainer->loss_scale = backend->loss_scaling ? DKI_LOSS_SCALE_START : 0.0f;
     return start_state(trainer);
 }
 
@@ -60,13 +62,15 @@ dk_status dk_trainer_create(dk_trainer **trainer, dk_net *net, const dk_train_op
 
 dk_status dki_trainer_open(dk_trainer **trainer, dk_net *net, const dk_train_options *resolved) {
     *trainer = NULL;
-    DKI_REQUIRE(!net->in_training, DK_E_STATE, "this network has a trainer already");
     dk_trainer *made = NULL;
     DKI_TRY(dki_new(&net->context->allocator, &made, 1, "a trainer"));
+    if (__atomic_exchange_n(&net->in_training, true, __ATOMIC_ACQ_REL)) {
+        dki_release(&net->context->allocator, made);
+        return dki_fail(DK_E_STATE, "this network has a trainer already");
+    }
     made->net = dki_net_hold(net);
     made->options = *resolved;
     dk_status status = build(made);
-    net->in_training = true;
     if (status) {
         dk_trainer_destroy(made);
         return status;
@@ -85,7 +89,7 @@ void dk_trainer_destroy(dk_trainer *trainer) {
     dk_session_destroy(trainer->session);
     dki_release(&net->context->allocator, trainer->optimization.ranges);
     dki_release(&net->context->allocator, trainer->best);
-    net->in_training = false;
+    __atomic_store_n(&net->in_training, false, __ATOMIC_RELEASE);
     dki_release(&net->context->allocator, trainer);
     dk_net_destroy(net);
 }
@@ -148,32 +152,50 @@ static void uncount(const dk_trainer *trainer, dki_step_state *state) {
     }
 }
 
-static const char *what_became_of_parameters(const dk_trainer *trainer) {
+static const char *what_became_of_parameters(const dk_trainer *trainer,
+                                             const dki_step_state *state) {
     const dki_backend *backend = trainer->net->context->backend;
     if (trainer->session->fuse_update)
         return "fuse_update has put it into the weights: go on from a saved network";
-    return backend->early_updates
-               ? "the parameters are finite, but some layers may have taken that step"
-               : "the parameters are those before that step";
+    if (state->bad_at >= DKI_AT_PARAMETER || backend->early_updates)
+        return "the parameters are finite, but some of them may have taken that step";
+    return "the parameters are those before that step";
 }
 
 /* Reports the latched step, and clears the latch. Nothing is queued. */
 static dk_status report_nonfinite(dk_trainer *trainer, dki_step_state *state) {
     dki_backend *backend = trainer->net->context->backend;
-    uint64_t bad_tick = state->bad_tick;
+    const dki_step_state seen = *state;
+    char where[128];
+    dki_diagnose(trainer, state, where, sizeof where);
     uncount(trainer, state);
     state->bad_tick = 0;
+    state->bad_at = 0;
     trainer->collected = trainer->ticks;
     DKI_TRY(backend->ops->upload(backend, DKI_LANE_MAIN, trainer->session->tensors.state, state,
                                  sizeof *state));
     return dki_fail(DK_E_NONFINITE,
-                    "step %llu: the loss or a gradient is NaN or Inf; %s. Lower the learning rate, "
-                    "clip the gradient, or look at the data",
-                    (unsigned long long)bad_tick, what_became_of_parameters(trainer));
+                    "step %llu: the loss, a gradient or an update is NaN or Inf%s; %s. Lower the "
+                    "learning rate, clip the gradient, or look at the data",
+                    (unsigned long long)seen.bad_tick, where,
+                    what_became_of_parameters(trainer, &seen));
 }
 
-static void add_loss(dk_trainer *trainer, double loss, double *last) {
+/* A scale that fell tells of a step that was skipped; at 1, small gradients vanish in fp16. */
+static void follow_loss_scale(dk_trainer *trainer, float now) {
+    if (now < trainer->loss_scale)
+        dki_log_line(
+            &trainer->net->context->log, now > 1.0f ? DK_LOG_INFO : DK_LOG_WARNING,
+            "step %llu: fp16 gradients overflowed, and the step was skipped; the loss scale "
+            "is %g now%s",
+            (unsigned long long)trainer->collected, (double)now,
+            now > 1.0f ? "" : ", the least: lower the learning rate, or use bf16");
+    trainer->loss_scale = now;
+}
+
+static void add_step(dk_trainer *trainer, double loss, float loss_scale, double *last) {
     double weight = trainer->weights[++trainer->collected % DKI_RING];
+    follow_loss_scale(trainer, loss_scale);
     trainer->loss_sum += weight * loss;
     trainer->loss_weight += weight;
     if (last) *last = loss;
@@ -186,7 +208,7 @@ static bool take_reports(dk_trainer *trainer, double *last) {
         const dki_report *report = &trainer->mailbox->reports[tick % DKI_RING];
         if (__atomic_load_n(&report->tick, __ATOMIC_ACQUIRE) != tick) break;
         if (report->bad_tick) return false;
-        add_loss(trainer, report->loss, last);
+        add_step(trainer, report->loss, report->loss_scale, last);
     }
     return true;
 }
@@ -199,7 +221,7 @@ dk_status dki_trainer_collect(dk_trainer *trainer, bool all, double *last) {
     DKI_TRY(backend->ops->download(backend, &state, trainer->session->tensors.state, sizeof state));
     if (state.bad_tick) return report_nonfinite(trainer, &state);
     take_reports(trainer, last);
-    if (trainer->collected < trainer->ticks) add_loss(trainer, state.loss, last);
+    if (trainer->collected < trainer->ticks) add_step(trainer, state.loss, state.loss_scale, last);
     return DK_OK;
 }
 
@@ -234,6 +256,8 @@ dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, double *lo
                 (long long)batch->rows);
     DKI_TRY(dki_trainer_require_schedule(trainer));
     DKI_TRY(require_finite(trainer, batch));
+    const double weight = dki_batch_weight(trainer->net, batch);
     dki_steps work = {.rows = batch->rows, .steps = 1, .batch = batch};
-    return dki_run_batch(trainer, &work, dki_batch_weight(trainer->net, batch), loss);
+    DKI_TRY(dki_turn_take(&trainer->turn, "this trainer"));
+    return dki_turn_give(&trainer->turn, dki_run_batch(trainer, &work, weight, loss));
 }

@@ -31,6 +31,7 @@ enum {
 
 struct dk_trainer {
     dk_net *net;
+    dki_turn turn;
     dk_session *session;
     dk_train_options options; /* defaults resolved */
     dki_optimization optimization;
@@ -44,6 +45,7 @@ struct dk_trainer {
     double weights[DKI_RING]; /* Σw of the steps announced, at tick mod DKI_RING */
     double loss_sum;    /* Σ weight·loss of the steps collected since somebody last set it to 0 */
     double loss_weight; /* Σ weight of the same */
+    float loss_scale;   /* after the last step collected */
     dki_captured captured[DKI_CAPTURED_COUNT];
     dki_folder_id folder; /* where its checkpoints are; all zero = not known */
     bool resume_anyway;   /* of dk_trainer_resume */

@@ -41,13 +41,16 @@ dk_status dki_cpu_decide(dki_backend *, dki_lane, const dki_decide *);
 dk_status dki_cpu_bare_product(dki_backend *, dki_lane, int method, const dki_bare_product *);
 dk_status dki_cpu_cost(dki_backend *, const dki_operation *, dki_cost *);
 
-/** db = the sum over tiles of rows, in order, of sums [row_tiles, cols]; or db += it. */
-void dki_cpu_add_sums(float *db, const float *sums, int64_t row_tiles, int64_t cols,
-                      bool accumulate);
+/** db = the sum over tiles of rows, in order, of sums [row_tiles, cols]; or db += it. Returns whether
+ *  all of it is finite: where values cancel or are tiny in a, db overflows and dW doesn't. */
+bool dki_cpu_add_sums(const dki_loops *loops, float *db, const float *sums, int64_t row_tiles,
+                      int64_t cols, bool accumulate);
 
-/** Latches the first bad tick. */
-static inline void dki_cpu_latch(dki_step_state *state) {
-    if (!state->bad_tick) state->bad_tick = state->tick;
+/** Latches the first bad tick, and where it was seen (DKI_AT_…). */
+static inline void dki_cpu_latch(dki_step_state *state, int64_t at) {
+    if (state->bad_tick) return;
+    state->bad_tick = state->tick;
+    state->bad_at = at;
 }
 
 #endif

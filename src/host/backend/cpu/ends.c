@@ -48,11 +48,12 @@ static int64_t block_count(int64_t rows) {
     return (rows + block_rows(rows) - 1) / block_rows(rows);
 }
 
-void dki_cpu_add_sums(float *db, const float *sums, int64_t row_tiles, int64_t cols,
-                      bool accumulate) {
+bool dki_cpu_add_sums(const dki_loops *loops, float *db, const float *sums, int64_t row_tiles,
+                      int64_t cols, bool accumulate) {
     if (!accumulate) memset(db, 0, (size_t)cols * sizeof *db);
     for (int64_t tile = 0; tile < row_tiles; ++tile)
         for (int64_t col = 0; col < cols; ++col) db[col] += sums[tile * cols + col];
+    return loops->finite(db, cols, 1, cols);
 }
 
 /* Labels, targets and weights of one row of the batch. */
@@ -73,11 +74,12 @@ typedef struct {
     const dki_gather *op;
     int64_t step;   /* rows of a block */
     int64_t cursor; /* position of the batch's first row */
-    atomic_bool failed;
+    atomic_bool failed, bad;
 } gather_job;
 
-/* Features of some rows, into x as it lies, or into `scratch` and rounded from there. */
-static void gather_features(const gather_job *job, int64_t first, int64_t rows, float *scratch) {
+/* Features of some rows, into x as it lies, or into `scratch` and rounded from there. A double may be
+ * too large for fp32, and a saturating g would hide that it became ∞. */
+static void gather_features(gather_job *job, int64_t first, int64_t rows, float *scratch) {
     const dki_matrix *x = &job->op->x;
     dki_gather_tile work = {.rows = rows,
                             .cols = x->cols,
@@ -86,6 +88,7 @@ static void gather_features(const gather_job *job, int64_t first, int64_t rows, 
                             .x = scratch ? scratch : (float *)x->data + first * x->ld,
                             .x_ld = scratch ? x->cols : x->ld};
     job->cpu->loops->gather(&work);
+    if (!job->cpu->loops->finite(work.x, work.x_ld, rows, x->cols)) atomic_store(&job->bad, true);
     for (int64_t i = 0; i < rows && scratch; ++i)
         job->cpu->loops->narrow(scratch + i * x->cols, x->cols, bf16_row(x, first + i));
 }
@@ -115,10 +118,12 @@ static void gather_block(void *argument, int64_t index) {
 dk_status dki_cpu_gather(dki_backend *backend, dki_lane lane, const dki_gather *op) {
     (void)lane;
     dki_cpu *cpu = dki_cpu_of(backend);
-    gather_job job = {cpu, op, block_rows(op->x.rows),
-                      op->at_cursor ? (int64_t)op->state->cursor : 0, false};
+    gather_job job = {
+        cpu,   op,   block_rows(op->x.rows), op->at_cursor ? (int64_t)op->state->cursor : 0,
+        false, false};
     dki_pool_run(cpu->pool, gather_block, &job, block_count(op->x.rows));
     DKI_TRY(require_scratch(&job.failed));
+    if (atomic_load(&job.bad)) dki_cpu_latch(op->state, DKI_AT_INPUT);
     if (op->at_cursor) op->state->cursor += (uint64_t)op->x.rows;
     return DK_OK;
 }
@@ -211,10 +216,13 @@ dk_status dki_cpu_loss(dki_backend *backend, dki_lane lane, const dki_loss *op) 
         cpu, op, block_rows(rows), row_loss, op->db ? (float *)(row_loss + rows) : NULL, false};
     dki_pool_run(cpu->pool, loss_block, &job, blocks);
     DKI_TRY(require_scratch(&job.failed));
-    if (op->db) dki_cpu_add_sums(op->db, job.sums, blocks, op->a.cols, op->accumulate);
+    bool finite = true;
+    if (op->db)
+        finite = dki_cpu_add_sums(cpu->loops, op->db, job.sums, blocks, op->a.cols, op->accumulate);
     for (int64_t row = 0; row < rows; ++row) total += row_loss[row];
     double mean = total * (double)op->state->inverse_normaliser;
     op->state->loss += mean;
-    if (!isfinite(mean)) dki_cpu_latch(op->state);
+    if (!isfinite(mean)) dki_cpu_latch(op->state, DKI_AT_LOSS);
+    if (!finite) dki_cpu_latch(op->state, 0);
     return DK_OK;
 }

@@ -77,8 +77,9 @@ typedef struct dki_loops {
     void (*backward)(const dki_backward_tile *);
     void (*loss)(const dki_loss_tile *);
     void (*gather)(const dki_gather_tile *);
-    /** θ ← rule(θ, g, slots) for `count` elements. */
-    void (*update)(const dki_rule *, dki_rate, float decay, int64_t count, float *w, const float *g,
+    /** θ ← rule(θ, g, slots) for `count` elements. Where what comes of it isn't finite, the element
+     *  stays as it is, and the result is false. */
+    bool (*update)(const dki_rule *, dki_rate, float decay, int64_t count, float *w, const float *g,
                    float *slot1, float *slot2);
     /** Whether every element of a [rows, cols] tile is finite. */
     bool (*finite)(const float *x, int64_t ld, int64_t rows, int64_t cols);

@@ -4,7 +4,7 @@
 #include "kernels/optimizer.h"
 
 void DKI_LOOP(dki_loops_gather)(const dki_gather_tile *tile);
-void DKI_LOOP(dki_loops_update)(const dki_rule *rule, dki_rate rate, float decay, int64_t count,
+bool DKI_LOOP(dki_loops_update)(const dki_rule *rule, dki_rate rate, float decay, int64_t count,
                                 float *w, const float *g, float *slot1, float *slot2);
 bool DKI_LOOP(dki_loops_finite)(const float *x, int64_t ld, int64_t rows, int64_t cols);
 double DKI_LOOP(dki_loops_square_sum)(const float *x, int64_t count);
@@ -50,23 +50,40 @@ void DKI_LOOP(dki_loops_gather)(const dki_gather_tile *tile) {
     }
 }
 
-/* The rule with a constant kind, so that each loop has straight-line code. A slot that the rule
- * doesn't have is never touched; its pointer stands at w, so that the address is a valid one. */
-void DKI_LOOP(dki_loops_update)(const dki_rule *rule, dki_rate rate, float decay, int64_t count,
+/* One element: what isn't finite isn't kept. Returns whether it is. A slot that the rule doesn't have
+ * is never touched. */
+DKI_FN int update_one(dki_rule rule, dki_rate rate, float decay, float *w, float g, float *slot1,
+                      float *slot2) {
+    const int slots = dki_optimizer_slots(rule.kind);
+    const float old = *w, old1 = slots >= 1 ? *slot1 : 0.0f, old2 = slots == 2 ? *slot2 : 0.0f;
+    float next1 = old1, next2 = old2;
+    const float next = dki_update(rule, rate, decay, old, g, &next1, &next2);
+    const int good = dki_update_is_finite(rule.kind, next, next1, next2);
+    *w = good ? next : old;
+    if (slots >= 1) *slot1 = good ? next1 : old1;
+    if (slots == 2) *slot2 = good ? next2 : old2;
+    return good;
+}
+
+/* The rule with a constant kind, so that each loop has straight-line code. A missing slot's pointer
+ * stands at w, so that the address is a valid one. */
+bool DKI_LOOP(dki_loops_update)(const dki_rule *rule, dki_rate rate, float decay, int64_t count,
                                 float *w, const float *g, float *slot1, float *slot2) {
     dki_rule r = *rule;
+    int good = 1;
     if (!slot1) slot1 = w;
     if (!slot2) slot2 = w;
     switch (rule->kind) {
 #define UPDATE(KIND)                                                                               \
     case KIND:                                                                                     \
         r.kind = KIND;                                                                             \
-        _Pragma("omp simd") for (int64_t i = 0; i < count; ++i) w[i] =                             \
-            dki_update(r, rate, decay, w[i], g[i], slot1 + i, slot2 + i);                          \
+        _Pragma("omp simd reduction(& : good)") for (int64_t i = 0; i < count; ++i) good &=        \
+            update_one(r, rate, decay, w + i, g[i], slot1 + i, slot2 + i);                         \
         break;
         DKI_EACH_OPTIMIZER(UPDATE)
 #undef UPDATE
     }
+    return good != 0;
 }
 
 /* x·0 is 0 for a finite x and NaN otherwise; the sum is NaN if any is. */

@@ -5,7 +5,7 @@ void DKI_LOOP(dki_loops_forward)(const dki_forward_tile *);
 void DKI_LOOP(dki_loops_backward)(const dki_backward_tile *);
 void DKI_LOOP(dki_loops_loss)(const dki_loss_tile *);
 void DKI_LOOP(dki_loops_gather)(const dki_gather_tile *);
-void DKI_LOOP(dki_loops_update)(const dki_rule *, dki_rate, float, int64_t, float *, const float *,
+bool DKI_LOOP(dki_loops_update)(const dki_rule *, dki_rate, float, int64_t, float *, const float *,
                                 float *, float *);
 bool DKI_LOOP(dki_loops_finite)(const float *, int64_t, int64_t, int64_t);
 double DKI_LOOP(dki_loops_square_sum)(const float *, int64_t);

@@ -92,8 +92,9 @@ dk_status dki_cpu_backward_data(dki_backend *backend, dki_lane lane,
     job.sums = op->db ? op->workspace : NULL;
     if (is_bf16(&job)) DKI_TRY(dki_bf16_plan(&job, DKI_INTO_SCRATCH));
     DKI_TRY(run_tiles(&job, is_bf16(&job) ? dki_bf16_data_tile : data_tile));
-    if (op->db)
-        dki_cpu_add_sums(op->db, job.sums, job.grid.row_tiles, op->delta_out.cols, op->accumulate);
+    if (op->db && !dki_cpu_add_sums(job.cpu->loops, op->db, job.sums, job.grid.row_tiles,
+                                    op->delta_out.cols, op->accumulate))
+        dki_cpu_latch(op->state, 0);
     return DK_OK;
 }
 
@@ -115,7 +116,7 @@ dk_status dki_cpu_backward_params(dki_backend *backend, dki_lane lane,
     job.beta = op->accumulate ? 1.0f : 0.0f;
     if (is_bf16(&job)) DKI_TRY(dki_bf16_plan(&job, DKI_INTO_OUTPUT));
     DKI_TRY(run_tiles(&job, params_tile));
-    if (!atomic_load(&job.finite)) dki_cpu_latch(op->state);
+    if (!atomic_load(&job.finite)) dki_cpu_latch(op->state, 0);
     return DK_OK;
 }
 

@@ -3,6 +3,7 @@
 #include "backend/cpu/cpu.h"
 
 #include <math.h>
+#include <stdatomic.h>
 
 /* Elements of one piece of a flat loop; a fixed cut, so that sums don't depend on the threads. */
 enum { PIECE = 16384 };
@@ -21,7 +22,8 @@ dk_status dki_cpu_begin(dki_backend *backend, dki_lane lane, const dki_begin *op
     (void)lane;
     dki_step_state *state = op->state;
     dki_report *report = &op->mailbox->reports[state->tick % DKI_RING];
-    if (state->tick) *report = (dki_report){state->loss, state->bad_tick, state->tick};
+    if (state->tick)
+        *report = (dki_report){state->loss, state->loss_scale, state->bad_tick, state->tick};
     const dki_tick *next = &op->mailbox->announced[++state->tick % DKI_RING];
     state->loss = 0.0;
     state->inverse_normaliser = next->inverse_normaliser;
@@ -66,7 +68,7 @@ dk_status dki_cpu_decide(dki_backend *backend, dki_lane lane, const dki_decide *
     (void)lane;
     dki_step_state *state = op->state;
     state->gradient_norm = sqrt(square_sum(dki_cpu_of(backend), op));
-    if (!isfinite(state->gradient_norm)) dki_cpu_latch(state);
+    if (!isfinite(state->gradient_norm)) dki_cpu_latch(state, 0);
     if (state->bad_tick) return DK_OK;
     double factor = op->clip_norm > 0.0f ? op->clip_norm / (state->gradient_norm + 1e-6) : 1.0;
     state->rate.grad_scale = factor < 1.0 ? (float)factor : 1.0f;
@@ -92,24 +94,44 @@ static void narrow(const dki_loops *loops, const float *parameters, void *workin
 typedef struct {
     const dki_loops *loops;
     const dki_update_range *op;
+    _Atomic int64_t bad; /* the first element whose update isn't finite; INT64_MAX = none */
 } update_job;
 
+/* The first element of a piece that an update left as it was, because of what would have come of it. */
+static int64_t find_bad(const dki_update_range *op, dki_range piece) {
+    const int slots = dki_optimizer_slots(op->rule.kind);
+    for (int64_t i = piece.first; i < piece.first + piece.count; ++i) {
+        float slot1 = slots >= 1 ? op->slot1[i] : 0.0f, slot2 = slots == 2 ? op->slot2[i] : 0.0f;
+        const float next = dki_update(op->rule, op->state->rate, op->decay, op->parameters[i],
+                                      op->gradients[i], &slot1, &slot2);
+        if (!dki_update_is_finite(op->rule.kind, next, slot1, slot2)) return i;
+    }
+    return piece.first;
+}
+
 static void update_piece(void *argument, int64_t index) {
-    const update_job *job = argument;
+    update_job *job = argument;
     const dki_update_range *op = job->op;
     const dki_range piece = piece_of(op->range, index);
     const int64_t first = piece.first;
-    job->loops->update(&op->rule, op->state->rate, op->decay, piece.count, op->parameters + first,
-                       op->gradients + first, offset(op->slot1, first), offset(op->slot2, first));
+    const bool finite = job->loops->update(&op->rule, op->state->rate, op->decay, piece.count,
+                                           op->parameters + first, op->gradients + first,
+                                           offset(op->slot1, first), offset(op->slot2, first));
     if (op->working) narrow(job->loops, op->parameters, op->working, piece);
+    if (finite) return;
+    const int64_t bad = find_bad(op, piece);
+    int64_t before = atomic_load(&job->bad);
+    while (bad < before && !atomic_compare_exchange_weak(&job->bad, &before, bad)) continue;
 }
 
 dk_status dki_cpu_update(dki_backend *backend, dki_lane lane, const dki_update_range *op) {
     (void)lane;
     dki_cpu *cpu = dki_cpu_of(backend);
-    update_job job = {cpu->loops, op};
-    if (!op->state->bad_tick)
-        dki_pool_run(cpu->pool, update_piece, &job, pieces_of(op->range.count));
+    update_job job = {cpu->loops, op, INT64_MAX};
+    if (op->state->bad_tick) return DK_OK;
+    dki_pool_run(cpu->pool, update_piece, &job, pieces_of(op->range.count));
+    const int64_t bad = atomic_load(&job.bad);
+    if (bad != INT64_MAX) dki_cpu_latch(op->state, DKI_AT_PARAMETER + bad);
     return DK_OK;
 }
 
