@@ -97,7 +97,7 @@ TEST(BeginKernel, GivesProductsTheirScalarsUnlessAStepIsLatched) {
 // Fails where begin would report a tick 0, of which the host knows nothing.
 TEST(BeginKernel, ReportsNothingBeforeTheFirstTick) {
     dki_mailbox mailbox{};
-    mailbox.reports[0] = {5.0, 6, 7};
+    mailbox.reports[0] = {5.0, 1.0f, 6, 7};
     dki_step_state state = fresh_state();
     const dki_begin op = {rule_of(DK_SGD), false, &mailbox, &state};
     ASSERT_EQ(0, dki_cuda_begin(nullptr, &op));

@@ -171,6 +171,7 @@ static dk_status load_state(const resumption *it, dk_trainer *trainer) {
     trainer->ticks = trainer->collected = p->ticks;
     trainer->loss_sum = p->loss_sum;
     trainer->loss_weight = p->loss_weight;
+    trainer->loss_scale = state.loss_scale;
     trainer->folder = it->folder;
     trainer->loss_scale = state.loss_scale;
     trainer->resume_anyway = it->anyway;
