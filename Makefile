@@ -12,6 +12,8 @@
 #                      docs/reliability.md
 #   make fuzz          runs every fuzz target FUZZ_RUNS times (1,000,000) under the sanitizers, by clang's
 #                      libFuzzer: build/fuzz/results.json, what was found in build/fuzz/findings
+#   make soak          trains for SOAK_SECONDS (3600) and at least 100,000 steps, and looks for what grows:
+#                      build/soak/results.json; SOAK_THREADS=N
 #   make gpu-bundle    packs tests and benchmarks for a GPU machine without a toolchain: build/gpu-bundle
 #   make gpu-test      the device tests on this machine's GPU (skipped without one)
 #   make gpu-sanitize  the same under compute-sanitizer: memcheck, racecheck, initcheck, synccheck
@@ -30,9 +32,11 @@ PEERS ?= build/peers
 QUICK ?=
 FUZZ := build/fuzz
 FUZZ_RUNS ?= 1000000
+SOAK_SECONDS ?= 3600
+SOAK_THREADS ?= 0
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp' '*.cu' '*.cuh')
 
-.PHONY: all deps demo test bench reliability fuzz gpu-bundle gpu-test gpu-sanitize format check-format \
+.PHONY: all deps demo test bench reliability fuzz soak gpu-bundle gpu-test gpu-sanitize format check-format \
         clean
 
 all: deps
@@ -76,6 +80,12 @@ fuzz:
 	cmake --preset fuzz $(CMAKE_FLAGS)
 	cmake --build --preset fuzz -j$(JOBS)
 	JOBS=$(JOBS) scripts/fuzz.sh $(FUZZ) $(FUZZ_RUNS)
+
+# Without malloc's caches of its own, which come and go with threads.
+soak: all
+	@mkdir -p build/soak
+	GLIBC_TUNABLES=glibc.malloc.tcache_count=0 $(BUILD)/tests/soak/deltak_soak $(SOAK_SECONDS) 100000 \
+	    $(SOAK_THREADS) build/soak/results.json $$(git rev-parse --short=12 HEAD)
 
 gpu-bundle: all
 	scripts/gpu-bundle.sh $(BUILD) $(BUNDLE)
