@@ -66,7 +66,8 @@ cli_axis cli_axis_over(const double *values, const double *more, size_t count, b
     axis.logarithmic = may_be_log && axis.low > 0 && axis.high > 20 * axis.low;
     if (axis.logarithmic) {
         double decades = log10(axis.high / axis.low);
-        for (double power = pow(10, floor(log10(axis.low))); power <= axis.high; power *= 10) {
+        for (int decade = (int)floor(log10(axis.low)); pow(10, decade) <= axis.high; ++decade) {
+            double power = pow(10, decade);
             add_tick(&axis, power);
             if (decades < 3) add_tick(&axis, 2 * power);
             if (decades < 3) add_tick(&axis, 5 * power);

@@ -76,7 +76,7 @@ bool cli_can_write(const char *path) {
     }
     memcpy(directory, slash ? path : ".", length);
     directory[length] = 0;
-    if (slash == path) strcpy(directory, "/");
+    if (slash == path) memcpy(directory, "/", sizeof "/");
     if (stat(directory, &info) != 0)
         cli_error("can't write %s: directory %s: %s", path, directory, strerror(errno));
     else if (!S_ISDIR(info.st_mode))
@@ -134,7 +134,7 @@ bool cli_file_commit(cli_file *file) {
 
 void cli_file_abandon(cli_file *file) {
     if (!file->stream) return;
-    fclose(file->stream);
+    (void)fclose(file->stream); /* what was written is thrown away */
     file->stream = NULL;
     remove_pending();
 }

@@ -125,7 +125,7 @@ static void print_layer(const dk_layer *layer, size_t k, int64_t inputs, const s
     printf("layer %zu: %lld -> %lld  %s", k, (long long)inputs, (long long)layer->width,
            activation);
     if (layer->dropout > 0) printf("  dropout %g", layer->dropout);
-    printf("  %lld parameters%s\n", (long long)(layer->width * (inputs + 1)),
+    printf("  %lld parameters%s\n", (long long)layer->width * (inputs + 1),
            layer->frozen ? "  frozen" : "");
     print_spread("weight", weight);
     print_spread("bias", bias);

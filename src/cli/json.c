@@ -2,6 +2,7 @@
 
 #include "cli.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,7 @@ static json_t *text(const char *value) {
     json_t *string = json_string(value);
     if (string) return string;
     char *ascii = cli_allocate(strlen(value) + 1, 1);
-    for (size_t i = 0; value[i]; ++i) ascii[i] = (unsigned char)value[i] < 128 ? value[i] : '?';
+    for (size_t i = 0; value[i]; ++i) ascii[i] = isascii(value[i]) ? value[i] : '?';
     string = json_string(ascii);
     free(ascii);
     return string;

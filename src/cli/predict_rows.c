@@ -165,7 +165,7 @@ static int take_lines(reader *r, bool end) {
     r->used -= first;
     int code = predict_rows(r->p, r->rows);
     r->rows = 0;
-    fflush(r->p->out); /* who typed the row waits for its answer */
+    (void)fflush(r->p->out); /* who typed the row waits for its answer; ferror is asked later */
     return code;
 }
 

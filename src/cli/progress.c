@@ -23,8 +23,8 @@ int cli_terminal_columns(void) {
     struct winsize window;
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0) return window.ws_col;
     const char *columns = getenv("COLUMNS");
-    int value = columns ? atoi(columns) : 0;
-    return value > 0 && value < 10000 ? value : 80;
+    long value = columns ? strtol(columns, NULL, 10) : 0;
+    return value > 0 && value < 10000 ? (int)value : 80;
 }
 
 const char *cli_short_number(double value, char *text, size_t bytes) {
@@ -70,8 +70,9 @@ static void bar_text(const dk_progress *report, int room, char *text, size_t byt
     if (report->epoch_end) part = 1;
     int done = (int)lround(fmin(1, fmax(0, part)) * inside);
     text[0] = '[';
-    for (int i = 0; i < inside; ++i)
-        text[i + 1] = i < done - 1 || done == inside ? '=' : i == done - 1 ? '>' : ' ';
+    memset(text + 1, '=', (size_t)done);
+    memset(text + 1 + done, ' ', (size_t)(inside - done));
+    if (done > 0 && done < inside) text[done] = '>';
     text[inside + 1] = ']';
     text[inside + 2] = ' ';
     text[inside + 3] = 0;
@@ -105,7 +106,7 @@ static void terminal_line(cli_progress *progress, const dk_progress *report) {
     else
         fprintf(stderr, "\r%s%*s", line, progress->shown > length ? progress->shown - length : 0,
                 "");
-    fflush(stderr);
+    (void)fflush(stderr);
     progress->shown = length;
 }
 

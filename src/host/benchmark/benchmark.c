@@ -46,6 +46,7 @@ void dki_bench_close(dki_bench *bench, dki_backend *backend) {
 static dk_status choose_floor(const dki_bench *bench, double **floor) {
     double *scratch = NULL, best = INFINITY;
     DKI_TRY(dki_new(bench->allocator, &scratch, bench->rounds, "times"));
+    *floor = bench->series[DKI_SERIES_FLOOR];
     for (int method = 0; method < bench->method_count; ++method) {
         double *times = bench->series[DKI_SERIES_FLOOR + method];
         memcpy(scratch, times, bench->rounds * sizeof *scratch);

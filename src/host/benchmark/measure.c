@@ -10,7 +10,7 @@ enum { LONGEST_BURST = 64, WARM_ROUNDS = 2 };
 
 /* A BLAS with threads of its own leaves them spinning for some milliseconds after its last call;
  * they would be in the way of what is timed next. */
-static const struct timespec SETTLE = {0, 10 * 1000 * 1000};
+static const struct timespec SETTLE = {0, 10000000L};
 
 /* A new epoch where there is no batch left. */
 static dk_status train_launch(dki_bench *bench, int64_t *steps) {

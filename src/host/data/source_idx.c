@@ -114,7 +114,7 @@ static bool name_labels(char *directory, char *name) {
     memcpy(name + (found - base), labels_name, strlen(labels_name)); /* of the same length */
     if (length > 3 && strcmp(name + length - 3, ".gz") == 0) name[length - 3] = '\0';
     if (!slash)
-        strcpy(directory, ".");
+        memcpy(directory, ".", sizeof ".");
     else if (slash == directory)
         slash[1] = '\0';
     else

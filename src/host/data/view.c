@@ -43,7 +43,7 @@ void dki_view_f32(const void *elements, dk_dtype type, int64_t first, int64_t st
 #define COPY(element_type)                                                                         \
     do {                                                                                           \
         const element_type *from = (const element_type *)elements + first;                         \
-        element_type *copy = to;                                                                   \
+        element_type *copy = to; /* NOLINT(bugprone-macro-parentheses): a type can't have them */  \
         for (int64_t i = 0; i < count; ++i) copy[i] = from[i * stride];                            \
     } while (0)
 

@@ -49,9 +49,8 @@ static void convert(const unsigned char *from, unsigned char type, size_t count,
     }
 }
 
-/* Reads type, shape and lengths; *stored is the bytes of the elements in the file. */
-static dk_status parse_header(const char *name, const dki_file *file, dki_array *array,
-                              size_t *stored) {
+/* Reads type, shape and lengths; the bytes are those that the elements have in the file. */
+static dk_status parse_header(const char *name, const dki_file *file, dki_array *array) {
     const unsigned char *data = file->data;
     DKI_REQUIRE(dki_idx_is(data, file->bytes), DK_E_DATA,
                 "%s: not an IDX file: its first four bytes are no IDX type and dimension count",
@@ -67,33 +66,31 @@ static dk_status parse_header(const char *name, const dki_file *file, dki_array 
     DKI_REQUIRE(file->bytes >= header, DK_E_DATA,
                 "%s: its header needs %zu bytes, the file has %zu: it is cut short", name, header,
                 file->bytes);
-    for (int i = 0; i < array->dims; ++i) array->shape[i] = dki_load_be32(data + 4 + 4 * i);
+    for (int i = 0; i < array->dims; ++i) array->shape[i] = dki_load_be32(data + 4 + 4 * (size_t)i);
     DKI_TRY(dki_array_measure(name, stored_bytes(data[2]), array));
-    *stored = array->bytes;
-    DKI_REQUIRE(file->bytes - header == *stored, DK_E_DATA,
+    DKI_REQUIRE(file->bytes - header == array->bytes, DK_E_DATA,
                 "%s: its header promises %zu bytes of elements, the file holds %zu: it is %s", name,
-                *stored, file->bytes - header,
-                file->bytes - header < *stored ? "cut short"
-                                               : "damaged, or has something appended");
+                array->bytes, file->bytes - header,
+                file->bytes - header < array->bytes ? "cut short"
+                                                    : "damaged, or has something appended");
     return DK_OK;
 }
 
 dk_status dki_idx_parse(const dk_allocator *allocator, const char *name, dki_file *file,
                         dki_array *array) {
     *array = (dki_array){0};
-    size_t stored = 0;
-    DKI_TRY(parse_header(name, file, array, &stored));
+    DKI_TRY(parse_header(name, file, array));
     unsigned char type = file->data[2];
-    const unsigned char *elements = file->data + 4 + 4 * array->dims;
+    const unsigned char *elements = file->data + 4 + 4 * (size_t)array->dims;
     array->data = elements;
     array->type = DK_U8;
     if (type == IDX_U8) return DK_OK;
-    size_t count = stored / stored_bytes(type);
     array->type = type == IDX_F64 ? DK_F64 : type == IDX_F32 ? DK_F32 : DK_I32;
     void *converted = NULL;
-    DKI_TRY(dki_array_measure(name, type == IDX_F64 ? 8 : 4, array));
+    const size_t size = type == IDX_F64 ? 8 : 4;
+    DKI_TRY(dki_array_measure(name, size, array));
     DKI_TRY(dki_alloc(allocator, array->bytes, 1, name, &converted));
-    convert(elements, type, count, converted);
+    convert(elements, type, array->bytes / size, converted);
     dki_file_release(allocator, file);
     *file = (dki_file){.data = converted, .bytes = array->bytes, .memory = converted};
     array->data = converted;

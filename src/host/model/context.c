@@ -51,7 +51,7 @@ static int cuda_ordinal(const char *device) {
     if (strcmp(device, "cuda") == 0) return 0;
     const char *number = strncmp(device, "cuda:", 5) == 0 ? device + 5 : "";
     size_t digits = strspn(number, "0123456789");
-    return digits && digits <= 4 && !number[digits] ? atoi(number) : -1;
+    return digits && digits <= 4 && !number[digits] ? (int)strtol(number, NULL, 10) : -1;
 }
 
 static dk_status open_device(dk_context *context, const dk_context_options *options) {

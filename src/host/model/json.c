@@ -13,6 +13,7 @@ enum { FORMAT = 1 };
 static json_t *number_array(const double *doubles, const float *floats, int64_t count) {
     json_t *array = json_array();
     for (int64_t i = 0; array && i < count; ++i)
+        /* cppcheck-suppress nullPointer ; one of the two is given */
         if (json_array_append_new(array, json_real(doubles ? doubles[i] : (double)floats[i]))) {
             json_decref(array);
             return NULL;

@@ -127,17 +127,23 @@ static dk_status prepare(dki_check *c) {
         const dki_place *place = &c->net->layout.places[k];
         const dk_layer *layer = &c->desc.layers[k];
         double *w = take(&arena, place->width * place->inputs), *b = take(&arena, place->width);
-        double *mask = layer->dropout > 0.0f ? take(&arena, c->rows * layer->width) : NULL;
-        if (mask) fill_mask(c, k, mask);
+        double *mask = NULL;
+        if (layer->dropout > 0.0f) {
+            mask = take(&arena, c->rows * layer->width);
+            fill_mask(c, k, mask);
+        }
         DKI_TRY(read_parameters(c, k, w, b));
         c->parameters[2 * k] = w;
         c->parameters[2 * k + 1] = b;
         c->layers[k] = (dki_ref_layer){
             place->inputs, place->width, layer->activation, (double)layer->alpha, w, b, mask};
     }
-    double *class_weights = c->desc.class_weights ? take(&arena, c->outputs) : NULL;
-    for (int64_t j = 0; class_weights && j < c->outputs; ++j)
-        class_weights[j] = (double)c->desc.class_weights[j];
+    double *class_weights = NULL;
+    if (c->desc.class_weights) {
+        class_weights = take(&arena, c->outputs);
+        for (int64_t j = 0; j < c->outputs; ++j)
+            class_weights[j] = (double)c->desc.class_weights[j];
+    }
     c->ref_net = (dki_ref_net){c->layers,
                                count,
                                {c->desc.loss, (double)c->desc.huber_delta,

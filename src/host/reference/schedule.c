@@ -31,7 +31,8 @@ double dki_ref_schedule_factor(const dki_ref_schedule *schedule, int64_t s) {
         return 1;
     case DK_SCHEDULE_STEP: {
         int64_t period = schedule->period ? schedule->period : S / 3;
-        return pow(schedule->gamma, (double)(at / (period > 0 ? period : 1)));
+        int64_t periods = at / (period > 0 ? period : 1);
+        return pow(schedule->gamma, (double)periods);
     }
     case DK_SCHEDULE_EXPONENTIAL:
         return pow(schedule->gamma, u);

@@ -7,7 +7,7 @@ static double sign(double x) {
     return x > 0 ? 1 : x < 0 ? -1 : x; /* keeps ±0 and NaN */
 }
 
-/* The step that an optimizer takes off one θ: θ ← θ − step; m and v are updated. */
+/* The step that an optimizer takes off one θ: θ ← θ − step; m and v are updated, if it has them. */
 static double step_of(const dki_ref_rule *rule, double g, double *m, double *v) {
     double eta = rule->lr, b1 = rule->beta1, b2 = rule->beta2;
     switch (rule->optimizer) {
@@ -50,7 +50,8 @@ void dki_ref_update(const dki_ref_rule *rule, int64_t count, double *theta, cons
             theta[i] -= rule->lr * rule->weight_decay * theta[i];
         else
             gradient += rule->weight_decay * theta[i];
-        theta[i] -= step_of(rule, gradient, m ? m + i : NULL, v ? v + i : NULL);
+        double none = 0;
+        theta[i] -= step_of(rule, gradient, m ? m + i : &none, v ? v + i : &none);
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include <oneapi/dnnl/dnnl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* "MemAvailable" or another line of /proc/meminfo, in bytes; 0 where it can't be read. */
@@ -14,10 +15,10 @@ static uint64_t memory_line(const char *key) {
     char line[128];
     unsigned long long kilobytes = 0;
     size_t length = strlen(key);
-    while (fgets(line, sizeof line, file))
-        if (strncmp(line, key, length) == 0 && sscanf(line + length, ": %llu", &kilobytes) == 1)
-            break;
-    fclose(file);
+    while (!kilobytes && fgets(line, sizeof line, file))
+        if (strncmp(line, key, length) == 0 && line[length] == ':')
+            kilobytes = strtoull(line + length + 1, NULL, 10);
+    (void)fclose(file);
     return (uint64_t)kilobytes * 1024;
 }
 
@@ -58,8 +59,8 @@ static dk_status cpu_alloc(dki_backend *backend, dki_memory where, size_t bytes,
     char *block = NULL;
     *memory = NULL;
     size_t total = 0;
-    DKI_REQUIRE(dki_add(bytes, 2 * DKI_CPU_ALIGNMENT, &total), DK_E_MEMORY, "%zu bytes overflow",
-                bytes);
+    DKI_REQUIRE(dki_add(bytes, 2 * (size_t)DKI_CPU_ALIGNMENT, &total), DK_E_MEMORY,
+                "%zu bytes overflow", bytes);
     DKI_TRY(require_memory(total));
     DKI_TRY(dki_alloc(dki_cpu_of(backend)->services.allocator, total, 1, "a tensor region",
                       (void **)&block));
@@ -162,7 +163,7 @@ static void processor_name(char *name, size_t size) {
         snprintf(name, size, "%.*s", (int)size - 1, colon + 2);
         break;
     }
-    fclose(file);
+    (void)fclose(file);
 }
 
 /* Which of its kernels oneDNN takes. */

@@ -67,13 +67,14 @@ void DKI_LOOP(dki_loops_forward)(const dki_forward_tile *tile) {
 /* δ ⊙ g′ of one row, and the row added to the sums. */
 static void backward_row(const dki_backward_tile *tile, int64_t row, float *sums) {
     float *delta = tile->delta + row * tile->delta_ld;
-    const float *saved = tile->saved ? tile->saved + row * tile->saved_ld : NULL;
+    const bool needs_none = tile->g.kind == DK_IDENTITY;
+    const float *saved = needs_none ? NULL : tile->saved + row * tile->saved_ld;
     const float alpha = tile->g.alpha;
     const int64_t cols = tile->cols;
     switch (tile->g.kind) {
 #define BACKWARD(KIND)                                                                             \
     case KIND:                                                                                     \
-        if (KIND == DK_IDENTITY) break;                                                            \
+        if ((KIND) == DK_IDENTITY) break;                                                          \
         _Pragma("omp simd") for (int64_t j = 0; j < cols; ++j) delta[j] *=                         \
             dki_activation_grad(KIND, alpha, saved[j]);                                            \
         break;

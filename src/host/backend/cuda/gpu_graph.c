@@ -32,6 +32,7 @@ static dk_status count_nodes(dki_gpu *gpu, cudaGraph_t recorded, dki_graph *grap
     size_t count = 0;
     DKI_TRY(dki_gpu_status(gpu, cudaGraphGetNodes(recorded, NULL, &count), "cudaGraphGetNodes"));
     if (count == 0) return DK_OK;
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): a node is a pointer */
     DKI_TRY(dki_new(gpu->services.allocator, &nodes, count, "a graph"));
     const dk_status status =
         dki_gpu_status(gpu, cudaGraphGetNodes(recorded, nodes, &count), "cudaGraphGetNodes");

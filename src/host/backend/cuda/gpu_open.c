@@ -73,7 +73,7 @@ static void read_driver_release(char *release) {
     if (!file) return;
     char line[256] = "";
     if (!fgets(line, sizeof line, file)) *line = 0;
-    fclose(file);
+    (void)fclose(file);
     char *rest = NULL;
     for (char *word = strtok_r(line, " \n", &rest); word; word = strtok_r(NULL, " \n", &rest)) {
         bool number = isdigit((unsigned char)word[0]) && strchr(word, '.') &&

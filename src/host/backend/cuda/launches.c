@@ -19,11 +19,10 @@ typedef struct {
 } chain;
 
 static dk_status copy_there(const chain *it, dki_lane lane, int from) {
-    float *memory = it->memory;
+    float *const halves[] = {it->memory, it->memory + ELEMENTS};
     return dki_gpu_launched(it->cuda->gpu,
-                            dki_cuda_cast(it->cuda->lanes[lane], DKI_ELEMENT_F32,
-                                          memory + from * ELEMENTS, memory + (1 - from) * ELEMENTS,
-                                          ELEMENTS),
+                            dki_cuda_cast(it->cuda->lanes[lane], DKI_ELEMENT_F32, halves[from],
+                                          halves[1 - from], ELEMENTS),
                             "cast_kernel");
 }
 
@@ -59,8 +58,8 @@ static dk_status try_both(dki_cuda *cuda, double *plain, double *dependent) {
     chain it = {.cuda = cuda};
     dki_timer timer = {.gpu = cuda->gpu};
     dk_status status = DK_OK;
-    DKI_TRY(dki_gpu_alloc(cuda->gpu, 2 * ELEMENTS * sizeof(float), (void **)&it.memory));
-    DKI_TRY_OUT(dki_gpu_zero(cuda->gpu, stream, it.memory, 2 * ELEMENTS * sizeof(float)));
+    DKI_TRY(dki_gpu_alloc(cuda->gpu, 2 * sizeof(float) * ELEMENTS, (void **)&it.memory));
+    DKI_TRY_OUT(dki_gpu_zero(cuda->gpu, stream, it.memory, 2 * sizeof(float) * ELEMENTS));
     DKI_TRY_OUT(dki_timer_open(&timer, cuda->gpu, stream));
     DKI_TRY_OUT(measure(cuda, &timer, &it, plain, dependent));
 out:

@@ -105,8 +105,7 @@ bool dki_plan_cache_load(const dki_plan_cache *cache, const dki_plan_key *key,
     } while (descriptor < 0 && errno == EINTR);
     if (descriptor < 0) {
         if (errno != ENOENT)
-            dki_log_line(cache->log, DK_LOG_DEBUG, "plan cache: %s can't be read: %s", path,
-                         strerror(errno));
+            dki_log_line(cache->log, DK_LOG_DEBUG, "plan cache: %s can't be read: %m", path);
         return false;
     }
     char bytes[sizeof(plan_file) + 1]; /* one more, to see that nothing follows */
@@ -171,6 +170,5 @@ void dki_plan_cache_store(const dki_plan_cache *cache, const dki_plan_key *key,
     plan_file file = make_file(cache, key, entry);
     make_folder(cache->folder);
     if (!store_file(cache, path, &file))
-        dki_log_line(cache->log, DK_LOG_DEBUG, "plan cache: %s can't be written: %s", path,
-                     strerror(errno));
+        dki_log_line(cache->log, DK_LOG_DEBUG, "plan cache: %s can't be written: %m", path);
 }

@@ -90,8 +90,8 @@ dk_status dki_chooser_lay_out(const dki_chooser *choose, size_t k, dki_trial_lay
     return dki_trial_lay_out(layer, choose->cuda, &shape);
 }
 
-/* The fastest of the library's algorithms for the product `it`, unless it is known. */
-static dk_status choose_algorithm_of(chooser *choose, dki_trial_layer *layer, trial *it) {
+/* The fastest of the library's algorithms for the product `wanted`, unless it is known. */
+static dk_status choose_algorithm_of(chooser *choose, dki_trial_layer *layer, const trial *wanted) {
     dki_cuda *cuda = choose->cuda;
     dki_product product;
     dki_operands operands;
@@ -99,20 +99,21 @@ static dk_status choose_algorithm_of(chooser *choose, dki_trial_layer *layer, tr
     dki_plan_entry best = {{{0}, 0}, 0};
     bool known = false;
     int count = 0;
-    describe(it, 0, &product, &operands);
+    trial it = *wanted;
+    describe(&it, 0, &product, &operands);
     const dki_plan_key key = dki_plan_key_of(&product, DKI_QUESTION_ALGORITHM);
     DKI_TRY(dki_plans_get(cuda->plans, &key, &best, &known));
     if (known) return DK_OK;
     DKI_TRY(dki_trial_allocate(layer));
-    describe(it, 0, &product, &operands);
+    describe(&it, 0, &product, &operands);
     DKI_TRY(dki_product_validate(&product, &operands));
     DKI_TRY(dki_gpu_algorithms(cuda->gpu, &product, candidates, MOST_CANDIDATES, &count));
     double fastest = INFINITY;
     int taken = 0;
     for (int i = 0; i < count; ++i) {
         double milliseconds = INFINITY;
-        it->algorithm = &candidates[i];
-        DKI_TRY(measure(choose, try_product, it, fastest, &milliseconds));
+        it.algorithm = &candidates[i];
+        DKI_TRY(measure(choose, try_product, &it, fastest, &milliseconds));
         if (!(milliseconds < clearly_better * fastest)) continue;
         fastest = milliseconds;
         best.algorithm = candidates[i];
@@ -122,7 +123,7 @@ static dk_status choose_algorithm_of(chooser *choose, dki_trial_layer *layer, tr
     dki_log_line(cuda->services.log, DK_LOG_DEBUG,
                  "product %lld × %lld × %lld, epilogue %d%s: algorithm %d of %d, %.4f ms",
                  (long long)product.m, (long long)product.n, (long long)product.k,
-                 (int)product.epilogue, it->update ? ", with the update" : "", taken, count,
+                 (int)product.epilogue, it.update ? ", with the update" : "", taken, count,
                  fastest);
     return dki_plans_put(cuda->plans, &key, &best, true);
 }

@@ -100,6 +100,6 @@ dk_status dki_choose_spare(dki_chooser *choose) {
                      "gradients beside updates, %d multiprocessors left to these: %.4f ms",
                      i * DKI_SPARE_STEP, sums[i]);
     }
-    entry.answer = best * DKI_SPARE_STEP;
+    entry.answer = (int64_t)best * DKI_SPARE_STEP;
     return dki_plans_put(cuda->plans, &key, &entry, true);
 }
