@@ -4,6 +4,7 @@
 #   make demo    trains on handwritten digits  make format   formats the sources
 #   make test    builds and runs every test    make clean    removes build/
 #   make deps    installs what is missing (Debian; the others call it)
+#   make lint    clang-tidy, cppcheck and shellcheck over the sources: a minute, and nothing is built
 #
 #   make bench         deltak beside its bare products, PyTorch, JAX and scikit-learn, on the CPU and on
 #                      a GPU where there is one: bench/results, the tables and the charts (15 minutes)
@@ -37,7 +38,7 @@ SOAK_THREADS ?= 0
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp' '*.cu' '*.cuh')
 
 .PHONY: all deps demo test bench reliability fuzz soak gpu-bundle gpu-test gpu-sanitize format check-format \
-        clean
+        lint clean
 
 all: deps
 	cmake --preset release $(CMAKE_FLAGS)
@@ -101,6 +102,9 @@ format:
 
 check-format:
 	@clang-format --dry-run -Werror $(SOURCES)
+
+lint:
+	@scripts/lint.sh $(JOBS)
 
 clean:
 	rm -rf build

@@ -16,7 +16,8 @@ if [ "${1:-}" = fuzz ]; then
     packages="$packages git clang libclang-rt-dev libomp-dev"
 fi
 if [ "${1:-}" = ci ]; then
-    packages="$packages git clang clang-format libclang-rt-dev libomp-dev locales"
+    packages="$packages git clang clang-format clang-tidy libclang-rt-dev libomp-dev"
+    packages="$packages cppcheck shellcheck locales"
 fi
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then

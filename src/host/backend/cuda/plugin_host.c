@@ -5,6 +5,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#undef dki_fail /* the analyzer's */
+#undef dki_fail_in
+
 enum { TEXT_BYTES = 1024 };
 
 /* The one variable of the library: dki_fail has no argument that could carry the host. It is set
