@@ -14,7 +14,7 @@ set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 add_library(deltak_compile_flags INTERFACE)
 target_compile_definitions(deltak_compile_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:_GNU_SOURCE=>)
 target_compile_options(deltak_compile_flags INTERFACE
-    -Wall -Wextra -Wshadow -Wvla
+    -Wall -Wextra -Wshadow -Wvla -Wformat-security
     $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes -Wmissing-prototypes>
     $<$<BOOL:${DELTAK_WERROR}>:-Werror>
     # The same bits from every compiler and at every optimisation level: a product and a sum are
@@ -27,6 +27,10 @@ if(DELTAK_FUZZ)
     endif()
     set(DELTAK_SANITIZE address,undefined)
 endif()
+
+include(hardening)
+target_compile_options(deltak_compile_flags INTERFACE ${deltak_hardening} ${deltak_fortify})
+
 if(NOT DELTAK_SANITIZE STREQUAL "none")
     set(sanitize -fsanitize=${DELTAK_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g)
     if(DELTAK_FUZZ)
