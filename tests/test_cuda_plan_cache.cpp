@@ -297,6 +297,22 @@ TEST_F(CudaPlanCache, ItsFolderIsForItsOwnerOnly) {
     EXPECT_EQ(status.st_mode & 0777, 0600u);
 }
 
+// Its bytes go to the library of products: who else may write them must not choose them.
+TEST_F(CudaPlanCache, AFileThatOthersMayWriteDoesntCount) {
+    const dki_plan_cache cache = open();
+    const fs::path path = store_one(cache);
+    EXPECT_FALSE(missing(cache, key()));
+    for (const mode_t mode : {0620, 0602, 0666}) {
+        ASSERT_EQ(chmod(path.c_str(), mode), 0);
+        EXPECT_TRUE(missing(cache, key())) << std::oct << mode;
+    }
+    ASSERT_EQ(chmod(path.c_str(), 0644), 0);
+    EXPECT_FALSE(missing(cache, key()));
+    if (geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
+    ASSERT_EQ(chown(path.c_str(), 65534, static_cast<gid_t>(-1)), 0);
+    EXPECT_TRUE(missing(cache, key()));
+}
+
 // A file where the folder should be can't be written to by anyone, root included.
 TEST_F(CudaPlanCache, AFolderThatCantBeMadeIsALineInTheLog) {
     const dki_plan_cache cache = open();

@@ -93,6 +93,15 @@ static bool write_all(int descriptor, const char *from, size_t bytes) {
     return true;
 }
 
+/* What is read goes to the library of products as it is, and anybody can compute its checksum: a file
+ * counts if nobody but this user, and root, can have written it. */
+static bool is_ours(int descriptor) {
+    struct stat status;
+    return fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) &&
+           (status.st_uid == geteuid() || status.st_uid == 0) &&
+           !(status.st_mode & (S_IWGRP | S_IWOTH));
+}
+
 bool dki_plan_cache_load(const dki_plan_cache *cache, const dki_plan_key *key,
                          dki_plan_entry *entry) {
     if (!cache->folder[0]) return false;
@@ -109,7 +118,7 @@ bool dki_plan_cache_load(const dki_plan_cache *cache, const dki_plan_key *key,
         return false;
     }
     char bytes[sizeof(plan_file) + 1]; /* one more, to see that nothing follows */
-    ssize_t got = read_all(descriptor, bytes, sizeof bytes);
+    ssize_t got = is_ours(descriptor) ? read_all(descriptor, bytes, sizeof bytes) : -1;
     close(descriptor);
     plan_file file;
     bool good = got == (ssize_t)sizeof file;
@@ -121,8 +130,8 @@ bool dki_plan_cache_load(const dki_plan_cache *cache, const dki_plan_key *key,
     if (good)
         *entry = file.entry;
     else
-        dki_log_line(cache->log, DK_LOG_DEBUG, "plan cache: %s is damaged or another's; ignored",
-                     path);
+        dki_log_line(cache->log, DK_LOG_DEBUG,
+                     "plan cache: %s is damaged, another's, or others may write it; ignored", path);
     return good;
 }
 
