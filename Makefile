@@ -4,6 +4,7 @@
 #   make demo    trains on handwritten digits  make format   formats the sources
 #   make test    builds and runs every test    make clean    removes build/
 #   make deps    installs what is missing (Debian; the others call it)
+#   make valgrind  a small training and its use under memcheck (half a minute)
 #   make lint    clang-tidy, cppcheck and shellcheck over the sources: a minute, and nothing is built
 #
 #   make bench         deltak beside its bare products, PyTorch, JAX and scikit-learn, on the CPU and on
@@ -38,7 +39,7 @@ SOAK_THREADS ?= 0
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp' '*.cu' '*.cuh')
 
 .PHONY: all deps demo test bench reliability fuzz soak gpu-bundle gpu-test gpu-sanitize format check-format \
-        lint clean
+        lint valgrind clean
 
 all: deps
 	cmake --preset release $(CMAKE_FLAGS)
@@ -105,6 +106,9 @@ check-format:
 
 lint:
 	@scripts/lint.sh $(JOBS)
+
+valgrind: all
+	@scripts/valgrind.sh $(DELTAK)
 
 clean:
 	rm -rf build

@@ -17,7 +17,7 @@ if [ "${1:-}" = fuzz ]; then
 fi
 if [ "${1:-}" = ci ]; then
     packages="$packages git clang clang-format clang-tidy libclang-rt-dev libomp-dev"
-    packages="$packages cppcheck shellcheck locales"
+    packages="$packages cppcheck shellcheck valgrind locales"
 fi
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
