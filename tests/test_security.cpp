@@ -146,7 +146,7 @@ TEST_F(Planted, APluginThatLiesElsewhereIsNotTaken) {
 TEST_F(Planted, NoLibraryIsTakenFromTheCurrentFolder) {
     const std::string evil = path("evil");
     const Words names{"libjansson.so.4", "libdeltak.so.0.2", "libdnnl.so.2", "libz.so.1",
-                      "libgomp.so.1",    "libm.so.6",      "libc.so.6",    "libcublasLt.so.13"};
+                      "libgomp.so.1",    "libm.so.6",        "libc.so.6",    "libcublasLt.so.13"};
     for (const std::string &name : names) plant(evil + "/" + name);
     const pid_t child = fork();
     if (child == 0) {
