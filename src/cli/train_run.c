@@ -191,7 +191,7 @@ int cli_train_run(train_choices *choices, train_run *run) {
 }
 
 void cli_train_release(train_run *run) {
-    if (run->metrics.file) fclose(run->metrics.file);
+    if (run->metrics.file) (void)fclose(run->metrics.file);
     cli_curve_release(&run->curve);
     dk_trainer_destroy(run->trainer);
     dk_net_destroy(run->net);
