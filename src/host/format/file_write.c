@@ -109,13 +109,14 @@ static int sync_retrying(int descriptor) {
     return result;
 }
 
-/* Some file systems can't, and a folder may be closed to readers: the file is in place all the same. */
+/* Some file systems can't, and a folder may be closed to readers: the file is in place all the same. Any
+ * other failure (no descriptor left, a full disk) means that the name may be lost. */
 dk_status dki_folder_sync(const char *folder, const char *path) {
     int descriptor = dki_file_open(folder, O_RDONLY | O_DIRECTORY, 0);
-    if (descriptor < 0) return DK_OK;
-    int error = sync_retrying(descriptor) == 0 ? 0 : errno;
-    close(descriptor);
-    return error == EIO ? dki_file_fail(path, "write", error) : DK_OK;
+    int error = descriptor >= 0 && sync_retrying(descriptor) == 0 ? 0 : errno;
+    if (descriptor >= 0) close(descriptor);
+    const bool cannot = error == EACCES || error == EINVAL || error == ENOTSUP;
+    return error && !cannot ? dki_file_fail(path, "write", error) : DK_OK;
 }
 
 /* Makes the new name durable. */

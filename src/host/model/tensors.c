@@ -129,11 +129,12 @@ static dk_status put(dki_backend *backend, const dki_matrix *to, bool on_host, c
     return DK_OK;
 }
 
-/* Looks at parameters before anything is changed; slots may hold what overflowed harmlessly. */
-static dk_status check_finite(const dki_safetensors *file, const dk_net *net, float *scratch) {
-    for (size_t i = 0; i < 2 * net->desc.layer_count; ++i) {
+/* Before anything is changed. */
+static dk_status check_finite(const dki_safetensors *file, const dk_net *net,
+                              const dki_region *region, float *scratch) {
+    for (size_t i = 0; region->finite && i < 2 * net->desc.layer_count; ++i) {
         char name[DKI_TENSOR_NAME];
-        name_tensor(name, "", i);
+        name_tensor(name, region->prefix, i);
         const size_t elements = dki_safetensors_copy_f32(file, name, scratch);
         const size_t bad = first_nonfinite(scratch, elements);
         DKI_REQUIRE(bad == elements, DK_E_NONFINITE, "%s holds %g", name, (double)scratch[bad]);
@@ -170,7 +171,9 @@ dk_status dki_tensors_load(dk_net *net, const dki_safetensors *file, const dki_r
     for (size_t r = 0; r < count; ++r)
         DKI_TRY(dki_tensors_check(file, &net->desc, regions[r].prefix));
     DKI_TRY(dki_new(allocator, &scratch, largest_tensor(net), "a tensor"));
-    dk_status status = check_finite(file, net, scratch);
+    dk_status status = DK_OK;
+    for (size_t r = 0; r < count && !status; ++r)
+        status = check_finite(file, net, &regions[r], scratch);
     for (size_t r = 0; r < count && !status; ++r)
         status = load_region(net, file, &regions[r], scratch);
     dki_release(allocator, scratch);

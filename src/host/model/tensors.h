@@ -14,11 +14,12 @@ typedef struct dki_region {
     const char *prefix; /* of the tensors' names: "" for the parameters themselves */
     float *values;      /* by the network's layout */
     bool on_host;       /* values may be read and written here */
+    bool finite;        /* NaN or Inf in it is an error: slots may hold what overflowed harmlessly */
 } dki_region;
 
 /** The parameters themselves. */
 static inline dki_region dki_parameters_of(const dk_net *net) {
-    return (dki_region){"", net->parameters, net->context->backend->host_memory};
+    return (dki_region){"", net->parameters, net->context->backend->host_memory, true};
 }
 
 /** Copies of regions' tensors, as a file wants them. All zero is a valid empty one. */
@@ -47,7 +48,7 @@ dk_status dki_tensors_check(const dki_safetensors *file, const dk_net_desc *desc
                             const char *prefix);
 
 /** Reads regions from a file, and after the parameters makes their working copy. What is checked
- *  beforehand is not changed by a failure: names, shapes, memory, and that parameters are finite.
+ *  beforehand is not changed by a failure: names, shapes, memory, and what must be finite.
  *  DK_E_MODEL, DK_E_NONFINITE, DK_E_MEMORY, DK_E_DEVICE_LOST. */
 dk_status dki_tensors_load(dk_net *net, const dki_safetensors *file, const dki_region *regions,
                            size_t count);

@@ -83,11 +83,12 @@ dk_status dki_checkpoint_folder_list(const dk_allocator *allocator, const char *
 
 /* ---- a run's own folder -------------------------------------------------------------------- */
 
-/* The new folder's name must be on the disk, too. */
+/* The folder's name must be on the disk, too: also of one that was made just now, by the user or by a run
+ * that was killed. */
 static dk_status make_folder(const char *path) {
     char parent[PATH_MAX + 4];
-    if (mkdir(path, 0777) != 0) /* less the umask */
-        return errno == EEXIST ? DK_OK : dki_file_fail(path, "make", errno);
+    if (mkdir(path, 0777) != 0 && errno != EEXIST) /* less the umask */
+        return dki_file_fail(path, "make", errno);
     if ((size_t)snprintf(parent, sizeof parent, "%s/..", path) >= sizeof parent) return DK_OK;
     return dki_folder_sync(parent, path);
 }

@@ -18,6 +18,34 @@ typedef struct {
     dki_run_state run;
 } resumption;
 
+/* ---- reading ------------------------------------------------------------------------------- */
+
+/* A file that was put in another's place is whole, and yet not what its name says. */
+static dk_status check_name(const resumption *it, const char *path) {
+    uint64_t step = 0;
+    DKI_REQUIRE(!dki_checkpoint_step(path, &step) || step == it->run.progress.ticks, DK_E_MODEL,
+                "its name says step %llu, and it holds step %llu: it was renamed, or replaced",
+                (unsigned long long)step, (unsigned long long)it->run.progress.ticks);
+    return DK_OK;
+}
+
+static dk_status read_file(resumption *it, const char *path) {
+    const dk_allocator *allocator = &it->net->context->allocator;
+    DKI_TRY(dki_safetensors_open(allocator, path, &it->file));
+    const char *text = dki_safetensors_metadata(&it->file, DKI_TRAINING_KEY);
+    DKI_REQUIRE(text && dki_safetensors_metadata(&it->file, DKI_MODEL_KEY), DK_E_MODEL,
+                "%s: no \"" DKI_TRAINING_KEY "\" in its __metadata__: it isn't a checkpoint", path);
+    dk_status status = dki_safetensors_verify(allocator, &it->file, true);
+    if (!status) status = dki_run_state_from_json(&it->run, allocator, text);
+    if (!status) status = check_name(it, path);
+    return status ? dki_fail_in(status, "%s", path) : DK_OK;
+}
+
+static void release(resumption *it) {
+    dki_run_state_release(&it->run);
+    dki_safetensors_release(&it->net->context->allocator, &it->file);
+}
+
 /* ---- which file ---------------------------------------------------------------------------- */
 
 /* What isn't there is a file: reading it says so, and which older one is. */
@@ -54,23 +82,23 @@ static dk_status folder_of(const dk_allocator *allocator, const char *file, char
     return DK_OK;
 }
 
-static bool is_whole(const dk_allocator *allocator, const char *path) {
-    dki_safetensors file;
-    if (dki_safetensors_open(allocator, path, &file)) return false;
-    const bool whole = dki_safetensors_verify(allocator, &file, true) == DK_OK;
-    dki_safetensors_release(allocator, &file);
+static bool is_whole(dk_net *net, const char *path) {
+    resumption it = {.net = net};
+    const bool whole = read_file(&it, path) == DK_OK;
+    release(&it);
     return whole;
 }
 
 /* The newest checkpoint before that step which is whole; NULL where there is none. */
-static char *find_older(const dk_allocator *allocator, const char *folder, uint64_t step) {
+static char *find_older(dk_net *net, const char *folder, uint64_t step) {
+    const dk_allocator *allocator = &net->context->allocator;
     dki_checkpoint_list list;
     char *path = NULL;
     if (dki_checkpoint_folder_list(allocator, folder, &list)) return NULL;
     for (size_t i = list.count; i-- > 0 && !path;) {
         if (list.steps[i] >= step || dki_checkpoint_path(allocator, folder, list.steps[i], &path))
             continue;
-        if (is_whole(allocator, path)) break;
+        if (is_whole(net, path)) break;
         dki_release(allocator, path);
         path = NULL;
     }
@@ -79,13 +107,14 @@ static char *find_older(const dk_allocator *allocator, const char *folder, uint6
 }
 
 /* Adds to the error text which checkpoint to go on from instead. */
-static dk_status offer_older(const dk_allocator *allocator, dk_status status, const char *file) {
+static dk_status offer_older(dk_net *net, dk_status status, const char *file) {
+    const dk_allocator *allocator = &net->context->allocator;
     char text[1024], *folder = NULL;
     uint64_t step = 0;
     snprintf(text, sizeof text, "%s", dk_error_text());
     if (!dki_checkpoint_step(file, &step) || folder_of(allocator, file, &folder))
         return dki_fail(status, "%s", text);
-    char *older = find_older(allocator, folder, step);
+    char *older = find_older(net, folder, step);
     if (older)
         status =
             dki_fail(status, "%s. The checkpoint before it is whole: resume from %s", text, older);
@@ -94,19 +123,6 @@ static dk_status offer_older(const dk_allocator *allocator, dk_status status, co
     dki_release(allocator, older);
     dki_release(allocator, folder);
     return status;
-}
-
-/* ---- reading ------------------------------------------------------------------------------- */
-
-static dk_status read_file(resumption *it, const char *path) {
-    const dk_allocator *allocator = &it->net->context->allocator;
-    DKI_TRY(dki_safetensors_open(allocator, path, &it->file));
-    const char *text = dki_safetensors_metadata(&it->file, DKI_TRAINING_KEY);
-    DKI_REQUIRE(text && dki_safetensors_metadata(&it->file, DKI_MODEL_KEY), DK_E_MODEL,
-                "%s: no \"" DKI_TRAINING_KEY "\" in its __metadata__: it isn't a checkpoint", path);
-    dk_status status = dki_safetensors_verify(allocator, &it->file, true);
-    if (!status) status = dki_run_state_from_json(&it->run, allocator, text);
-    return status ? dki_fail_in(status, "%s", path) : DK_OK;
 }
 
 /* ---- may it go on here? -------------------------------------------------------------------- */
@@ -226,10 +242,10 @@ static dk_status resume(resumption *it, const char *path, dk_trainer **trainer) 
     DKI_TRY(find_file(allocator, path, &file));
     dk_status status = read_file(it, file);
     if (!status) status = find_folder(it, file);
-    if (status == DK_E_MODEL || status == DK_E_IO)
-        status = offer_older(allocator, status, file);
-    else if (!status && (status = make_trainer(it, trainer)))
+    if (!status && (status = make_trainer(it, trainer)))
         status = dki_fail_in(status, "%s", file);
+    if (status == DK_E_MODEL || status == DK_E_IO || status == DK_E_NONFINITE)
+        status = offer_older(it->net, status, file);
     dki_release(allocator, file);
     return status;
 }
@@ -244,7 +260,6 @@ dk_status dk_trainer_resume(dk_trainer **trainer, dk_net *net, const dk_train_op
                 "this network has a trainer already");
     resumption it = {.net = net, .options = options ? &resolved : NULL, .anyway = anyway};
     dk_status status = resume(&it, path, trainer);
-    dki_run_state_release(&it.run);
-    dki_safetensors_release(&net->context->allocator, &it.file);
+    release(&it);
     return status;
 }
