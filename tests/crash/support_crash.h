@@ -70,8 +70,7 @@ struct Process {
     dk_status resume(const std::string &path, bool anyway = false) {
         dk_trainer *made = reinterpret_cast<dk_trainer *>(16);
         trainer.reset();
-        const dk_status status =
-            dk_trainer_resume(&made, net.get(), nullptr, path.c_str(), anyway);
+        const dk_status status = dk_trainer_resume(&made, net.get(), nullptr, path.c_str(), anyway);
         EXPECT_EQ(made == nullptr, status != DK_OK);
         trainer.reset(made);
         return status;
@@ -84,10 +83,10 @@ struct Process {
     }
 
     struct Fitting {
-        std::string folder;     // "" = no checkpoints
-        int64_t every = 1;      // steps
-        int64_t keep = 2;       //
-        int64_t stop = 0;       // at this step; 0 = at the end
+        std::string folder; // "" = no checkpoints
+        int64_t every = 1;  // steps
+        int64_t keep = 2;   //
+        int64_t stop = 0;   // at this step; 0 = at the end
         dk_fit_result *result = nullptr;
     };
     dk_status fit(const Fitting &how) {
@@ -136,7 +135,7 @@ inline std::string name_of(int64_t step) {
 }
 
 inline bool is_checkpoint(const std::string &name) {
-    return name.size() == name_of(0).size() && name.rfind("checkpoint-", 0) == 0;
+    return name.rfind("checkpoint-", 0) == 0 && name == name_of(std::atoll(name.c_str() + 11));
 }
 
 // Names and bytes of the files in a folder.
@@ -145,12 +144,15 @@ inline Files files_of(const std::string &folder) {
     Files files;
     std::error_code error;
     for (const auto &entry : std::filesystem::directory_iterator(folder, error))
-        files[entry.path().filename()] = support::slurp(entry.path());
+        if (entry.is_regular_file()) files[entry.path().filename()] = support::slurp(entry.path());
     return files;
 }
 
+// In place of what is in the folder, which stays the same one.
 inline void write_files(const std::string &folder, const Files &files) {
     std::filesystem::create_directory(folder);
+    for (const auto &entry : std::filesystem::directory_iterator(folder))
+        std::filesystem::remove_all(entry.path());
     for (const auto &[name, bytes] : files)
         std::ofstream(folder + "/" + name, std::ios::binary) << bytes;
 }

@@ -212,9 +212,7 @@ TEST_F(Forged, TensorsThatTheStateDoesNotGoWith) {
         const dk_status missing = t < 4 ? DK_E_SHAPE : DK_E_MODEL; // a network of other layers?
         forge(text, [&](Tensors &all) { all.erase(all.begin() + long(t)); });
         EXPECT_EQ(go_on(true), missing) << dk_error_text();
-        forge(text, [&](Tensors &all) {
-            all[t].dtype = "I32";
-        });
+        forge(text, [&](Tensors &all) { all[t].dtype = "I32"; });
         EXPECT_EQ(go_on(true), missing) << dk_error_text();
     }
     refused(DK_E_MODEL, [&](Tensors &all) {
@@ -230,13 +228,15 @@ TEST_F(Forged, TensorsThatTheStateDoesNotGoWith) {
             values[2] = bad;
             refused(DK_E_NONFINITE, [&](Tensors &all) { all[t].data = values.data(); });
         }
-    support::promise("Checkpoints survive anything", "tensors forged, with right hashes", 2 * 12 + 10);
+    support::promise("Checkpoints survive anything", "tensors forged, with right hashes",
+                     2 * 12 + 10);
 }
 
 TEST_F(Forged, TextsThatAreNoState) {
     for (const std::string &text :
-         {std::string(), std::string("{"), std::string("[]"), std::string("null"), std::string("{}"),
-          std::string(100000, '['), "{\"format\":1,\"format\":1}" + std::string(), training() + "x",
+         {std::string(), std::string("{"), std::string("[]"), std::string("null"),
+          std::string("{}"), std::string(100000, '['),
+          "{\"format\":1,\"format\":1}" + std::string(), training() + "x",
           training().substr(0, 300)}) {
         SCOPED_TRACE(text.substr(0, 40));
         forge(text);

@@ -10,7 +10,7 @@ namespace {
 using crash::Process;
 using crash::World;
 
-enum class Ending { killed, finished, not_traced };
+enum class Ending { killed, finished, failed, not_traced };
 
 // Runs `work` in a child that is stopped at each entry into a system call and each exit from one, on any
 // of its threads, and killed at the n-th stop.
@@ -19,8 +19,7 @@ template <class Work> Ending killed_at(long n, const Work &work) {
     if (child == 0) {
         if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(99);
         raise(SIGSTOP);
-        work();
-        _exit(0);
+        _exit(work() == DK_OK ? 0 : 1);
     }
     int status = 0;
     waitpid(child, &status, 0);
@@ -32,8 +31,8 @@ template <class Work> Ending killed_at(long n, const Work &work) {
         const pid_t thread = waitpid(-1, &status, __WALL);
         if (thread < 0) return Ending::killed; // nobody is left
         if (!WIFSTOPPED(status)) {
-            if (thread == child && WIFEXITED(status)) return Ending::finished;
-            continue;
+            if (thread != child || !WIFEXITED(status)) continue;
+            return WEXITSTATUS(status) == 0 ? Ending::finished : Ending::failed;
         }
         const int signal = WSTOPSIG(status);
         const bool system_call = signal == (SIGTRAP | 0x80);
@@ -50,7 +49,7 @@ template <class Work> Ending killed_at(long n, const Work &work) {
 }
 
 #define DELTAK_NEEDS_PTRACE()                                                                      \
-    if (killed_at(1, [] {}) == Ending::not_traced)                                                 \
+    if (killed_at(1, [] { return DK_OK; }) == Ending::not_traced)                                  \
     GTEST_SKIP() << "no ptrace here; test_crash_unsynced kills at each file operation"
 
 class Syscalls : public support::TempDirectory {
@@ -85,7 +84,9 @@ TEST_F(Syscalls, ASaveOverAnOldFileLeavesTheOldOrTheNewOne) {
     for (Ending ending = Ending::killed; ending == Ending::killed && !HasFailure();) {
         SCOPED_TRACE(kills + 1);
         crash::write_files(folder, {{crash::name_of(4), before}});
-        ending = killed_at(kills + 1, [&] { dk_trainer_save(run.trainer.get(), file.c_str()); });
+        ending =
+            killed_at(kills + 1, [&] { return dk_trainer_save(run.trainer.get(), file.c_str()); });
+        ASSERT_NE(ending, Ending::failed);
         kills += ending == Ending::killed;
         const std::string left = support::slurp(file);
         ASSERT_TRUE(left == before || left == after) << left.size() << " bytes";
@@ -95,7 +96,8 @@ TEST_F(Syscalls, ASaveOverAnOldFileLeavesTheOldOrTheNewOne) {
     }
     EXPECT_GE(old_ones, 20);
     EXPECT_GE(new_ones, 4);
-    support::promise("Checkpoints survive anything", "killed at every system call of a save", kills);
+    support::promise("Checkpoints survive anything", "killed at every system call of a save",
+                     kills);
 }
 
 // The whole of it: a thread that saves, a folder that is pruned to one, training beside it.
@@ -113,11 +115,11 @@ TEST_F(Syscalls, ARunKilledAtAnySystemCallGoesOn) {
     ASSERT_EQ(run.resume(folder), DK_OK) << dk_error_text();
     for (long n = 1;; n += stride) {
         SCOPED_TRACE(n);
-        const Ending ending = killed_at(n, [&] { run.fit({folder, 1, 1, 0, nullptr}); });
+        const Ending ending = killed_at(n, [&] { return run.fit({folder, 1, 1, 0, nullptr}); });
+        ASSERT_NE(ending, Ending::failed);
         ASSERT_NO_FATAL_FAILURE(crash::expect_survived(world, folder, expected));
         if (ending != Ending::killed || HasFailure()) break;
         ++kills;
-        std::filesystem::remove_all(folder);
         crash::write_files(folder, files);
     }
     EXPECT_GE(kills, 100 / stride);

@@ -160,7 +160,7 @@ TEST_F(Unsynced, ANewRunNeverLosesWhatItSaved) {
         removals += operation.kind == Kind::remove;
     }
     ASSERT_GE(renames, 2);
-    ASSERT_EQ(removals, renames); // the first one's test of the folder, and all checkpoints but one
+    ASSERT_GE(removals, 2); // an older checkpoint, and what tried the folder
     expect_old_or_new(disk::Disk(root), operations, {}, -1);
 }
 

@@ -14,7 +14,7 @@ typedef struct dki_region {
     const char *prefix; /* of the tensors' names: "" for the parameters themselves */
     float *values;      /* by the network's layout */
     bool on_host;       /* values may be read and written here */
-    bool finite;        /* NaN or Inf in it is an error: slots may hold what overflowed harmlessly */
+    bool finite; /* NaN or Inf in it is an error: slots may hold what overflowed harmlessly */
 } dki_region;
 
 /** The parameters themselves. */

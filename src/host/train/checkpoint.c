@@ -9,8 +9,8 @@ size_t dki_checkpoint_regions(const dk_trainer *trainer, float *best,
     size_t count = 0;
     regions[count++] = dki_parameters_of(trainer->net);
     for (int slot = 0; slot < dki_optimizer_slots(trainer->options.optimizer); ++slot)
-        regions[count++] =
-            (dki_region){slot_prefixes[slot], trainer->session->tensors.slots[slot], on_host, false};
+        regions[count++] = (dki_region){slot_prefixes[slot], trainer->session->tensors.slots[slot],
+                                        on_host, false};
     if (best) regions[count++] = (dki_region){"best.", best, true, true};
     return count;
 }

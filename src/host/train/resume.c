@@ -187,7 +187,6 @@ static dk_status load_state(const resumption *it, dk_trainer *trainer) {
     trainer->ticks = trainer->collected = p->ticks;
     trainer->loss_sum = p->loss_sum;
     trainer->loss_weight = p->loss_weight;
-    trainer->loss_scale = state.loss_scale;
     trainer->folder = it->folder;
     trainer->loss_scale = state.loss_scale;
     trainer->resume_anyway = it->anyway;
@@ -242,8 +241,7 @@ static dk_status resume(resumption *it, const char *path, dk_trainer **trainer) 
     DKI_TRY(find_file(allocator, path, &file));
     dk_status status = read_file(it, file);
     if (!status) status = find_folder(it, file);
-    if (!status && (status = make_trainer(it, trainer)))
-        status = dki_fail_in(status, "%s", file);
+    if (!status && (status = make_trainer(it, trainer))) status = dki_fail_in(status, "%s", file);
     if (status == DK_E_MODEL || status == DK_E_IO || status == DK_E_NONFINITE)
         status = offer_older(it->net, status, file);
     dki_release(allocator, file);
