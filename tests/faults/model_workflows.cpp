@@ -152,7 +152,7 @@ Subject checkpointed(const std::string &path) {
 Subject resumed(const Folder &folder, bool from_the_folder) {
     auto all = trainable();
     add_trainer(all.get());
-    const std::string path = folder / "checkpoint-000000000007.safetensors";
+    const std::string path = folder / "checkpoint-000000000000.safetensors";
     EXPECT_EQ(dk_trainer_save(all->trainer.get(), path.c_str()), DK_OK) << dk_error_text();
     all->trainer.reset();
     const std::vector<float> other(10, 1.0f);

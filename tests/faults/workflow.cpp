@@ -191,7 +191,7 @@ Kind kind_of(const Meaning &meaning, int error) {
     kind.says = {meaning.says};
     kind.names_a_file = meaning.status == DK_E_IO;
     if (kind.names_a_file) kind.says.push_back(strerror(error ? error : EIO));
-    kind.in_place = function == Function::fsync;
+    kind.in_place = function == Function::fsync || function == Function::open; /* of the folder */
     kind.ends_steps = memory;
     // Where allocations fail for ever the way out is the same for many: some of them will do.
     kind.of_n_for_ever = memory ? 4 : 0;

@@ -42,6 +42,8 @@ struct Cache {
         fclose(stored);
         fs::remove(path);
         fs::create_symlink(file.path(), path);
+        // Others may not write what is believed.
+        fs::permissions(path, fs::perms::owner_read | fs::perms::owner_write);
     }
     ~Cache() {
         std::error_code ignored;
