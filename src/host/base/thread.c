@@ -1,18 +1,26 @@
 #include "base/thread.h"
 
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+bool dki_signals_hold(sigset_t *before) {
+    sigset_t all;
+    sigfillset(&all);
+    return pthread_sigmask(SIG_SETMASK, &all, before) == 0;
+}
+
+void dki_signals_release(const sigset_t *before) {
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
 /* A thread inherits the mask of the one that starts it: blocked first, it never has a moment in
  * which a signal could reach it. */
 bool dki_thread_start(pthread_t *thread, void *(*run)(void *), void *argument) {
-    sigset_t all, before;
-    sigfillset(&all);
-    if (pthread_sigmask(SIG_SETMASK, &all, &before) != 0) return false;
+    sigset_t before;
+    if (!dki_signals_hold(&before)) return false;
     bool started = pthread_create(thread, NULL, run, argument) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    dki_signals_release(&before);
     return started;
 }
 

@@ -3,11 +3,17 @@
 #define DKI_THREAD_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 
 /** Starts a thread that takes no signals: a program's handlers run on the program's threads, whose
  *  blocking calls they interrupt. False where the system gives no thread. */
 bool dki_thread_start(pthread_t *thread, void *(*run)(void *), void *argument);
+
+/** Keeps every signal from the calling thread until dki_signals_release; `before` is what was kept from
+ *  it until then. False where the system refuses. */
+bool dki_signals_hold(sigset_t *before);
+void dki_signals_release(const sigset_t *before);
 
 /** Lets the calling thread have only the processor time that others leave. */
 void dki_thread_yield_to_others(void);
