@@ -11,8 +11,8 @@
 bool dki_thread_start(pthread_t *thread, void *(*run)(void *), void *argument);
 
 /** Keeps every signal from the calling thread until dki_signals_release; `before` is what was kept from
- *  it until then. False where the system refuses. */
-bool dki_signals_hold(sigset_t *before);
+ *  it until then. */
+void dki_signals_hold(sigset_t *before);
 void dki_signals_release(const sigset_t *before);
 
 /** Lets the calling thread have only the processor time that others leave. */

@@ -3,6 +3,7 @@
  */
 #include "backend/cpu/bf16.h"
 #include "base/error.h"
+#include "base/thread.h"
 
 #include <omp.h>
 
@@ -22,8 +23,14 @@ static dk_status require_done(bool done, const dki_bare_product *product) {
     return DK_OK;
 }
 
+/* oneDNN's kernels of deep products point the stack pointer into their scratch memory: the frame of a signal
+ * that is handled meanwhile would be written over whatever lies below that in the heap. The pool's own
+ * threads take none. */
 static dk_status run_tiles(dki_product_job *job, dki_piece piece) {
+    sigset_t signals;
+    dki_signals_hold(&signals);
     dki_pool_run(job->cpu->pool, piece, job, dki_grid_tiles(&job->grid));
+    dki_signals_release(&signals);
     return require_done(!atomic_load(&job->failed), &job->product);
 }
 

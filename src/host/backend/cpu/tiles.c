@@ -1,7 +1,5 @@
 #include "backend/cpu/tiles.h"
 
-#include "base/thread.h"
-
 #include <oneapi/dnnl/dnnl.h>
 
 #if DNNL_CPU_THREADING_RUNTIME != DNNL_RUNTIME_OMP && DNNL_CPU_THREADING_RUNTIME != DNNL_RUNTIME_SEQ
@@ -81,19 +79,13 @@ dki_tile dki_grid_tile(const dki_grid *grid, int64_t index) {
                       .row_tile = row_tile};
 }
 
-/* oneDNN's kernels of deep products point the stack pointer into their scratch memory: the frame of a signal
- * that is handled meanwhile would be written over whatever lies below that in the heap. */
 bool dki_tile_product(const dki_bare_product *p, const dki_tile *tile, float beta) {
     const bool transpose_a = p->kind == DKI_PRODUCT_PARAMS;
     const bool transpose_b = p->kind == DKI_PRODUCT_FORWARD;
     const float *a = (const float *)p->a.data + dki_tile_in_a(p, tile);
     const float *b = (const float *)p->b.data + dki_tile_in_b(p, tile);
     float *out = (float *)p->out.data + dki_tile_in_out(p, tile);
-    sigset_t signals;
-    if (!dki_signals_hold(&signals)) return false;
-    const dnnl_status_t status =
-        dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', tile->rows, tile->cols,
-                   dki_product_depth(p), 1.0f, a, p->a.ld, b, p->b.ld, beta, out, p->out.ld);
-    dki_signals_release(&signals);
-    return status == dnnl_success;
+    return dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', tile->rows, tile->cols,
+                      dki_product_depth(p), 1.0f, a, p->a.ld, b, p->b.ld, beta, out,
+                      p->out.ld) == dnnl_success;
 }
