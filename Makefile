@@ -83,11 +83,12 @@ fuzz:
 	cmake --build --preset fuzz -j$(JOBS)
 	JOBS=$(JOBS) scripts/fuzz.sh $(FUZZ) $(FUZZ_RUNS)
 
-# Without malloc's caches of its own, which come and go with threads.
+# Without malloc's caches and arenas, which come and go with threads.
 soak: all
 	@mkdir -p build/soak
-	GLIBC_TUNABLES=glibc.malloc.tcache_count=0 $(BUILD)/tests/soak/deltak_soak $(SOAK_SECONDS) 100000 \
-	    $(SOAK_THREADS) build/soak/results.json $$(git rev-parse --short=12 HEAD)
+	GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.arena_max=1 \
+	    $(BUILD)/tests/soak/deltak_soak $(SOAK_SECONDS) 100000 $(SOAK_THREADS) \
+	    build/soak/results.json $$(git rev-parse --short=12 HEAD)
 
 gpu-bundle: all
 	scripts/gpu-bundle.sh $(BUILD) $(BUNDLE)
