@@ -30,6 +30,11 @@ std::string triple(const uint3 &v) {
     return "(" + std::to_string(v.x) + "," + std::to_string(v.y) + "," + std::to_string(v.z) + ")";
 }
 
+/// Texts of the source: nearly always the one text itself, so that it needn't be read.
+bool same(const char *one, const char *other) {
+    return one == other || std::strcmp(one, other) == 0;
+}
+
 uint3 index_in(const dim3 &size, unsigned linear) {
     return {linear % size.x, linear / size.x % size.y, linear / size.x / size.y};
 }
@@ -232,8 +237,8 @@ int Grid::barrier(const char *name, bool predicate, Site site) {
         barrier_.site = site;
         barrier_.first = current_;
         barrier_.nonzero = 0;
-    } else if (barrier_.site.line != site.line || std::strcmp(barrier_.name, name) != 0 ||
-               std::strcmp(barrier_.site.file, site.file) != 0) {
+    } else if (barrier_.site.line != site.line || !same(barrier_.name, name) ||
+               !same(barrier_.site.file, site.file)) {
         fail(place(barrier_.first) + " " + state(barrier_.first) + ", " + place(current_) + " in " +
              name + " at " + site.file + ":" + std::to_string(site.line));
     }
@@ -280,8 +285,7 @@ void Grid::complete(Warp &warp, unsigned first, const WarpCall &call) {
         const unsigned thread = first + static_cast<unsigned>(__builtin_ctz(lanes));
         const WarpCall &other = threads_[thread].call;
         if (other.mask != call.mask || other.site.line != call.site.line ||
-            std::strcmp(other.name, call.name) != 0 ||
-            std::strcmp(other.site.file, call.site.file) != 0) {
+            !same(other.name, call.name) || !same(other.site.file, call.site.file)) {
             fail(place(thread) + " " + state(thread) + ", but " + place(current_) + " " +
                  state(current_) + " with it");
         }

@@ -2,6 +2,7 @@
 // nothing with dki_product_validate.
 #include "insides.h"
 
+#include <array>
 #include <cstring>
 
 namespace standin {
@@ -143,21 +144,29 @@ static int id_of(const dki_product &product, const dki_algorithm *algorithm) {
     return ours && (id < 3 || product.workspace >= least_workspace) ? id : 0;
 }
 
-/// What an algorithm leaves in its workspace between its two halves.
-static unsigned char trace(const dki_operands &operands, size_t i) {
-    return static_cast<unsigned char>((reinterpret_cast<uintptr_t>(operands.d) >> 4) + i * 7 + 1);
+/// What an algorithm leaves in its workspace between its two halves, over and over.
+using Trace = std::array<unsigned char, 256>;
+static Trace trace_of(const dki_operands &operands) {
+    Trace trace;
+    for (size_t i = 0; i < trace.size(); ++i)
+        trace[i] =
+            static_cast<unsigned char>((reinterpret_cast<uintptr_t>(operands.d) >> 4) + i * 7 + 1);
+    return trace;
 }
 
 static void begin(const dki_operands &operands, int64_t workspace) {
     if (!device().find(operands.workspace, static_cast<size_t>(workspace))) return;
     auto *bytes = static_cast<unsigned char *>(operands.workspace);
-    for (size_t i = 0; i < static_cast<size_t>(workspace); ++i) bytes[i] = trace(operands, i);
+    const Trace trace = trace_of(operands);
+    for (size_t at = 0, end = static_cast<size_t>(workspace); at < end; at += trace.size())
+        memcpy(bytes + at, trace.data(), std::min(trace.size(), end - at));
 }
 
 static bool untouched(const dki_operands &operands, int64_t workspace) {
     const auto *bytes = static_cast<const unsigned char *>(operands.workspace);
-    for (size_t i = 0; i < static_cast<size_t>(workspace); ++i)
-        if (bytes[i] != trace(operands, i)) return false;
+    const Trace trace = trace_of(operands);
+    for (size_t at = 0, end = static_cast<size_t>(workspace); at < end; at += trace.size())
+        if (memcmp(bytes + at, trace.data(), std::min(trace.size(), end - at)) != 0) return false;
     return true;
 }
 
