@@ -63,7 +63,9 @@ TEST(DeviceMemory, ABatchThatDoesntFitNamesOneThatDoes) {
     Limited limited;
     const dk_allocator allocator = limited.get();
     Context context(2, DK_FP32, device::name(), &allocator);
-    Net net(512, {layer(512, DK_TANH), layer(512, DK_TANH), layer(3, DK_IDENTITY)});
+    std::vector<dk_layer> layers(24, layer(128, DK_TANH));
+    layers.push_back(layer(3, DK_IDENTITY));
+    Net net(128, layers);
     net.build(context);
     dk_train_options options = plain_options(1 << 24);
     dk_trainer *none = nullptr;

@@ -17,23 +17,23 @@ using support::Recorder;
 // ---- learning ----------------------------------------------------------------------------------
 
 TEST_F(Fit, LearnsTheSpirals) {
-    support::Dataset data = support::synth(context.get(), "synth:spirals", 1200);
+    support::Dataset data = support::synth(context.get(), "synth:spirals", 600);
     auto [train, test] = support::split(data.get(), 0.25);
     support::Net net = support::net_for(train.get(), {32, 32});
     dk_metrics before, after;
     ASSERT_EQ(dk_evaluate(net.get(), test.get(), 0, &before), DK_OK);
-    support::Trainer trainer = support::trainer(net.get(), batches(32));
-    dk_fit_options fit = epochs(150);
+    support::Trainer trainer = support::trainer(net.get(), batches(32, 3e-2));
+    dk_fit_options fit = epochs(80);
     dk_fit_result result;
     ASSERT_EQ(dk_trainer_fit(trainer.get(), train.get(), test.get(), &fit, &result), DK_OK)
         << dk_error_text();
     ASSERT_EQ(dk_evaluate(net.get(), test.get(), 0, &after), DK_OK);
-    EXPECT_LT(after.loss, before.loss / 4); // a quarter of what guessing costs
+    EXPECT_LT(after.loss, before.loss / 3); // a third of what guessing costs
     EXPECT_GT(after.accuracy, 0.9);
     EXPECT_EQ(result.valid_loss, after.loss);
-    EXPECT_EQ(result.epochs, 150);
-    EXPECT_EQ(result.steps, 150 * 29); // ⌈900/32⌉
-    EXPECT_EQ(dk_trainer_steps(trainer.get()), 150 * 29);
+    EXPECT_EQ(result.epochs, 80);
+    EXPECT_EQ(result.steps, 80 * 15); // ⌈450/32⌉
+    EXPECT_EQ(dk_trainer_steps(trainer.get()), 80 * 15);
     EXPECT_FALSE(result.stopped_early);
     EXPECT_GT(result.seconds, 0);
 }
