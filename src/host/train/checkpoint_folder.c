@@ -101,8 +101,7 @@ static dk_status lock(dki_checkpoint_folder *folder) {
     if (flock(folder->lock, LOCK_EX | LOCK_NB) == 0) return DK_OK;
     if (errno != EWOULDBLOCK) {
         dki_log_line(folder->log, DK_LOG_WARNING,
-                     "%s can't be locked (%s): nothing else may save there", folder->path,
-                     strerror(errno));
+                     "%s can't be locked (%m): nothing else may save there", folder->path);
         return DK_OK;
     }
     return dki_fail(DK_E_STATE,
@@ -186,7 +185,7 @@ static void remove_checkpoint(const dki_checkpoint_folder *folder, uint64_t step
     if (dki_checkpoint_path(folder->allocator, folder->path, step, &path)) return;
     if (unlink(path) != 0)
         dki_log_line(folder->log, DK_LOG_WARNING,
-                     "%s is no longer needed, but can't be removed: %s", path, strerror(errno));
+                     "%s is no longer needed, but can't be removed: %m", path);
     dki_release(folder->allocator, path);
 }
 
