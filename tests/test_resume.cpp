@@ -132,18 +132,19 @@ class Resume : public TempDirectory, public testing::WithParamInterface<dk_optim
     }
 };
 
-// At every step; where kernels run thread by thread, at some, unless there is time for all.
+// At every step, in every precision; where kernels run thread by thread, at some and in one of the four for
+// each optimizer, unless there is time for all.
 TEST_P(Resume, InterruptedItGivesTheSameBits) {
     const int64_t steps = device::is_cpu() ? 1 : support::one_in(10);
     int64_t cuts = 0;
     for (dk_precision precision : {DK_FP32, DK_TF32, DK_BF16, DK_FP16}) {
         SCOPED_TRACE(dk_precision_name(precision));
+        if (steps > 1 && GetParam() % 4 != static_cast<int>(precision) % 4) continue;
         if (!has_precision(precision)) continue;
         Job run;
         run.optimizer = GetParam();
         run.precision = precision;
-        if (steps > 1)
-            run.epochs = 4; // two cuts in each precision: before an epoch's tail, and after it
+        if (steps > 1) run.epochs = 4; // two cuts: before an epoch's tail, and after it
         Process whole(run);
         dk_fit_result result{};
         whole.begin(run);
@@ -152,7 +153,7 @@ TEST_P(Resume, InterruptedItGivesTheSameBits) {
         cuts += interrupt(steps, run, result, parameter_bits(whole.net.get()));
         std::filesystem::remove_all(path("chain"));
     }
-    EXPECT_GE(cuts, steps > 1 ? 8 : 100);
+    EXPECT_GE(cuts, steps > 1 ? 2 : 100);
     support::promise("Resume is bit-exact",
                      device::is_cpu() ? "interrupted and resumed, CPU"
                                       : "interrupted and resumed, stand-in for a GPU or GPU",
