@@ -655,7 +655,8 @@ DK_API dk_status dk_trainer_save(dk_trainer *trainer, const char *path);
  *  its parameters. Training then goes on with the same bits as if it had never been interrupted.
  *  `net` is made as it was then: by the same calls with the same data, or by dk_net_load from the
  *  checkpoint. `path` is a checkpoint, or a folder of them: its newest is taken. `options` are those of
- *  then; NULL = as recorded.
+ *  then; NULL = as recorded (of a file that isn't trusted, give them: its batch decides how much memory
+ *  the trainer takes).
  *
  *  Refused unless `anyway`: other options, another kind of device, version, precision, library or
  *  kernel (dk_context_info) than recorded, and on a GPU other choices of algorithms, which are taken
