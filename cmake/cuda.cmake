@@ -24,15 +24,17 @@ if(NOT DELTAK_CUDA_ENABLED)
     return()
 endif()
 
-# Code for every architecture that it runs on, from Turing on, and PTX for those to come. Blackwell
-# needs CUDA 12.8. Must stand before the language is enabled, which would choose one by itself.
+# Code for every generation from Turing on, and PTX for those to come: code for 8.0 runs on 8.6, 8.7 and
+# 8.9, that for 10.0 on 10.3 (CUDA's binary compatibility within a major version), and kernels that wait
+# for memory gain nothing from a schedule of their own there. Blackwell needs CUDA 12.8. Must stand before
+# the language is enabled, which would choose one architecture by itself.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE nvcc_says)
     string(REGEX MATCH "release ([0-9]+\\.[0-9]+)" nvcc_release "${nvcc_says}")
     if(CMAKE_MATCH_1 VERSION_LESS 12.8)
-        set(architectures "75-real;80-real;86-real;89-real;90")
+        set(architectures "75-real;80-real;90")
     else()
-        set(architectures "75-real;80-real;86-real;89-real;90-real;100-real;120")
+        set(architectures "75-real;80-real;90-real;100-real;120")
     endif()
     set(CMAKE_CUDA_ARCHITECTURES ${architectures} CACHE STRING
         "GPUs to build for; 90 alone, say, builds in a fraction of the time")
