@@ -110,13 +110,14 @@ def soak_table(soak):
 
 
 def cost_table(runs):
-    rows = [[f"{run['features']}-{run['hidden'].replace(',', '-')}-{run['targets']}, batch "
-             f"{run['batch']}", run["every"], str(run["checkpoints"]),
-             f"{100 * (run['ratio'] - 1):+.1f} % ({100 * (run['ratio_low'] - 1):+.1f} … "
-             f"{100 * (run['ratio_high'] - 1):+.1f})", run["machine"]["commit"]]
+    def percent(ratio):
+        return f"{100 * (ratio - 1):+.1f}"
+    rows = [[f"{run['layers'].replace(',', '-')}, batch {run['batch']}, {run['device']}",
+             f"{run['steps']} steps ({run['seconds']:.3g} s)", str(run["pairs"]),
+             f"{percent(run['ratio'])} % ({percent(run['ratio_low'])} … "
+             f"{percent(run['ratio_high'])})", run["commit"]]
             for run in runs]
-    return table(["network, on a CPU", "a checkpoint every", "saved", "of the run time", "commit"],
-                 rows)
+    return table(["network", "a checkpoint every", "pairs", "of the run time", "commit"], rows)
 
 
 def tables():
