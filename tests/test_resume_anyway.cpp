@@ -138,6 +138,40 @@ TEST_F(Anyway, ACopyElsewhereDoesNotMakeThatFolderItsOwn) {
     EXPECT_EQ(go_on(data.get(), data.get(), fit), DK_E_STATE);
 }
 
+// A checkpoint describes the network as it is then, not as it was at the one before.
+TEST_F(Anyway, AChangeOfTheNetworkIsInTheNextCheckpoint) {
+    const support::Net changed = support::net_for(data.get(), {5});
+    const support::Trainer own = support::trainer(changed.get(), training());
+    const std::string elsewhere = path("elsewhere");
+    dk_fit_options fit = fitting();
+    fit.epochs = 1;
+    fit.checkpoint = elsewhere.c_str();
+    fit.checkpoint_steps = 1;
+    fit.checkpoint_keep = 9;
+    fit.progress_user = changed.get();
+    fit.progress = [](void *user, const dk_progress *progress) {
+        return progress->step == 4 ? int(dk_net_freeze(static_cast<dk_net *>(user), 1, true)) : 0;
+    };
+    ASSERT_EQ(dk_trainer_fit(own.get(), data.get(), nullptr, &fit, nullptr), DK_OK)
+        << dk_error_text();
+    int64_t seen = 0, frozen = 0;
+    for (const auto &entry : std::filesystem::directory_iterator(elsewhere)) {
+        if (entry.path().extension() != ".safetensors") continue;
+        dk_net *made = nullptr;
+        ASSERT_EQ(dk_net_load(&made, context.get(), entry.path().c_str()), DK_OK)
+            << dk_error_text();
+        const support::Net saved(made);
+        dk_net_desc desc;
+        ASSERT_EQ(dk_net_describe(saved.get(), &desc), DK_OK);
+        const int64_t step = std::stoll(entry.path().stem().string().substr(11));
+        EXPECT_EQ(desc.layers[0].frozen, step >= 4) << step;
+        ++seen;
+        frozen += step >= 4;
+    }
+    EXPECT_GT(frozen, 0);
+    EXPECT_GT(seen, frozen);
+}
+
 TEST_F(Anyway, LaterStepsAreSetAsideUnderNamesThatAreFree) {
     const std::string first = folder_ + "/checkpoint-000000000012.safetensors";
     const std::string later = folder_ + "/checkpoint-000000000099.safetensors";

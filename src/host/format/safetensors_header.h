@@ -30,10 +30,11 @@ dk_status dki_safetensors_dump(const dk_allocator *allocator, const char *path,
 /** "xxh3.NAME", the key of a tensor's hash; the caller releases it. DK_E_MEMORY. */
 dk_status dki_safetensors_hash_key(const dk_allocator *allocator, const char *name, char **key);
 
-/** Hash of the header that stands under `metadata` in it, with zeros for the hash itself. Leaves these
- *  zeros there. DK_E_MEMORY. */
-dk_status dki_safetensors_hash_header(const dk_allocator *allocator, const char *path,
-                                      const json_t *header, json_t *metadata,
-                                      char hash[DKI_HASH_TEXT]);
+/** Hash of a header's text, which begins with it: {"__metadata__":{"xxh3":"… Made with zeros in the hash's
+ *  own place, and then put there. */
+void dki_safetensors_hash_header(char *text, size_t length, char hash[DKI_HASH_TEXT]);
+
+/** What stands in that place before. */
+#define DKI_HASH_ZEROS "00000000000000000000000000000000"
 
 #endif

@@ -34,10 +34,10 @@ static dk_status add_metadata(const char *path, json_t *object, const dki_metada
     return DK_OK;
 }
 
-/* The header's own comes later; it stands first. */
+/* The header's own comes first, and is put into the text. */
 static dk_status add_hashes(const dk_allocator *allocator, const char *path, json_t *object,
                             const dki_safetensor *tensors, size_t count) {
-    DKI_TRY(add(path, object, DKI_HASH_KEY, json_string("")));
+    DKI_TRY(add(path, object, DKI_HASH_KEY, json_string(DKI_HASH_ZEROS)));
     for (size_t i = 0; i < count; ++i) {
         char hash[DKI_HASH_TEXT], *key = NULL;
         DKI_TRY(check_text(path, tensors[i].name, tensors[i].name));
@@ -106,11 +106,9 @@ static dk_status fill_header(const request *it, json_t *header) {
 static dk_status make_header(const request *it, json_t *header, char **text, size_t *length) {
     char hash[DKI_HASH_TEXT];
     DKI_TRY(fill_header(it, header));
-    json_t *metadata = json_object_get(header, DKI_METADATA_KEY);
-    DKI_TRY(dki_safetensors_hash_header(it->allocator, it->path, header, metadata, hash));
-    if (json_object_set_new(metadata, DKI_HASH_KEY, json_string(hash)) != 0)
-        return dki_fail(DK_E_MEMORY, "%s: out of memory: its header", it->path);
-    return dki_safetensors_dump(it->allocator, it->path, header, text, length);
+    DKI_TRY(dki_safetensors_dump(it->allocator, it->path, header, text, length));
+    dki_safetensors_hash_header(*text, *length, hash);
+    return DK_OK;
 }
 
 static dk_status put_all(dki_writer *writer, const char *header, size_t length,

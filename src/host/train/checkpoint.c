@@ -34,10 +34,18 @@ static dk_status describe(dki_checkpoint *checkpoint, dk_trainer *trainer,
     return status;
 }
 
-static void release_texts(dki_checkpoint *checkpoint) {
-    dki_release(checkpoint->allocator, checkpoint->model);
-    dki_release(checkpoint->allocator, checkpoint->training);
-    checkpoint->model = checkpoint->training = NULL;
+static void release_text(const dki_checkpoint *checkpoint, char **text) {
+    dki_release(checkpoint->allocator, *text);
+    *text = NULL;
+}
+
+/* As long as the data are wide, and written while training waits: anew only where the network has changed
+ * since the copy before. */
+static dk_status describe_net(dki_checkpoint *checkpoint, const dk_net *net) {
+    if (checkpoint->model && checkpoint->revision == net->revision) return DK_OK;
+    release_text(checkpoint, &checkpoint->model);
+    checkpoint->revision = net->revision;
+    return dki_net_to_json(net, &checkpoint->model);
 }
 
 static dk_status take(dki_checkpoint *checkpoint, dk_trainer *trainer, const dki_fit_state *fit,
@@ -49,7 +57,7 @@ static dk_status take(dki_checkpoint *checkpoint, dk_trainer *trainer, const dki
         DKI_TRY(dki_tensor_copies_make(&checkpoint->copies, trainer->net, regions, count));
         checkpoint->regions = count;
     }
-    DKI_TRY(dki_net_to_json(trainer->net, &checkpoint->model));
+    DKI_TRY(describe_net(checkpoint, trainer->net));
     DKI_TRY(describe(checkpoint, trainer, fit));
     DKI_TRY(dki_tensor_copies_take(&checkpoint->copies, trainer->net, regions, count));
     checkpoint->parameter_tensors = 2 * trainer->net->desc.layer_count;
@@ -60,7 +68,7 @@ static dk_status take(dki_checkpoint *checkpoint, dk_trainer *trainer, const dki
 dk_status dki_checkpoint_take(dki_checkpoint *checkpoint, dk_trainer *trainer,
                               const dki_fit_state *fit, float *best) {
     checkpoint->allocator = &trainer->net->context->allocator;
-    release_texts(checkpoint);
+    release_text(checkpoint, &checkpoint->training);
     DKI_TRY(dki_trainer_make_room(trainer, 1)); /* refuses after a step that failed half-way */
     DKI_TRY(dki_trainer_collect(trainer, true, NULL));
     dk_status status = take(checkpoint, trainer, fit, best);
@@ -78,7 +86,8 @@ dk_status dki_checkpoint_write(const dki_checkpoint *checkpoint, const char *pat
 
 void dki_checkpoint_release(dki_checkpoint *checkpoint) {
     if (!checkpoint->allocator) return;
-    release_texts(checkpoint);
+    release_text(checkpoint, &checkpoint->model);
+    release_text(checkpoint, &checkpoint->training);
     dki_tensor_copies_release(&checkpoint->copies);
     *checkpoint = (dki_checkpoint){0};
 }

@@ -12,6 +12,7 @@
 typedef struct dki_checkpoint {
     const dk_allocator *allocator;
     char *model, *training; /* JSON */
+    uint64_t revision;      /* of the network that `model` describes */
     dki_tensor_copies copies;
     size_t regions, parameter_tensors; /* the first tensors of the copies are the parameters */
     uint64_t tick;                     /* of the last step in it */
