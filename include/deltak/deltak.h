@@ -689,8 +689,9 @@ typedef struct dk_progress {
     bool best;                 /**< the best validation loss so far */
 } dk_progress;
 
-/** Return 0 to go on; anything else stops after this step (on a GPU: after those queued with it), and dk_trainer_fit returns DK_E_STOPPED
- *  with the network as trained so far. Called on the thread that called dk_trainer_fit. */
+/** Return 0 to go on; anything else stops after this step (on a GPU: after those queued with it), and
+ *  dk_trainer_fit returns DK_E_STOPPED with the network as trained so far. Called on the thread that called
+ *  dk_trainer_fit. */
 typedef int (*dk_progress_fn)(void *user, const dk_progress *progress);
 
 typedef struct dk_fit_options {
