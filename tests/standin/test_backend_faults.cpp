@@ -43,8 +43,9 @@ Kind gpu_kind(dk_status status) {
     kind.may_pass = is_wait;
     kind.status = status;
     kind.ends_steps = kind.on_the_gpu = true;
-    kind.of_n = status == DK_E_MEMORY ? 12 : 6; // an epoch's each call: test_backend_training
-    kind.of_n_for_ever = status == DK_E_MEMORY ? 6 : 1;
+    const long parts = status == DK_E_MEMORY ? 12 / support::one_in_if_short(2) : 6;
+    kind.of_n = parts; // an epoch's each call: test_backend_training
+    kind.of_n_for_ever = status == DK_E_MEMORY ? parts / 2 : 1;
     kind.for_good = status == DK_E_DEVICE_LOST;
     return kind;
 }
