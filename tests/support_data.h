@@ -17,8 +17,8 @@ namespace support {
 
 class Folder {
   public:
-    Folder() {
-        std::string name = (std::filesystem::temp_directory_path() / "deltak.XXXXXX").string();
+    explicit Folder(const std::filesystem::path &within = std::filesystem::temp_directory_path()) {
+        std::string name = (within / "deltak.XXXXXX").string();
         path_ = mkdtemp(name.data()) ? name : "";
         EXPECT_FALSE(path_.empty());
     }

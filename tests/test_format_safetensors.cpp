@@ -135,6 +135,37 @@ TEST_F(FormatSafetensors, WritesTheBytesOfTheSpecification) {
     EXPECT_EQ(bytes_of_two(), bytes) << "two writes differ";
 }
 
+// From a mebibyte on, so that they can be written without the page cache; wherever they lie in memory.
+TEST_F(FormatSafetensors, LargeTensorsBeginOnAPage) {
+    for (int64_t elements : {(1 << 18) - 10, (1 << 18) - 9, (1 << 18) + 1, 1 << 19}) {
+        SCOPED_TRACE(elements);
+        std::vector<float> values(static_cast<size_t>(elements + 9));
+        for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 1013);
+        const std::vector<float> first(values.begin(), values.begin() + 9),
+            rest(values.begin() + 9, values.end());
+        std::vector<float> moved(values.size() + 1025);
+        const size_t page = reinterpret_cast<uintptr_t>(moved.data()) % 4096 / 4;
+        for (size_t from : {1024 - page, 1025 - page}) { // on a page, and beside one
+            float *at = moved.data() + from;
+            std::copy(values.begin(), values.end(), at);
+            dki_safetensor both[] = {tensor("a", {9}, first), tensor("b", {elements}, rest)};
+            both[0].data = at;
+            both[1].data = at + 9;
+            ASSERT_EQ(dki_safetensors_write(libc, path("large").c_str(), nullptr, 0, both, 2),
+                      DK_OK)
+                << dk_error_text();
+            const std::string bytes = support::slurp(path("large"));
+            const size_t data = bytes.size() - 4 * values.size();
+            EXPECT_EQ(data % 4096 == 0, 4 * values.size() >= 1 << 20);
+            EXPECT_EQ(data % 8, 0u);
+            EXPECT_EQ(std::memcmp(bytes.data() + data, values.data(), 4 * values.size()), 0);
+            const Parsed parsed(bytes);
+            ASSERT_EQ(parsed.status, DK_OK) << dk_error_text();
+            EXPECT_EQ(dki_safetensors_verify(libc, &parsed.file, true), DK_OK) << dk_error_text();
+        }
+    }
+}
+
 TEST_F(FormatSafetensors, HashesAreThoseOfXxh3) {
     // the specification's own answer for no bytes
     EXPECT_EQ(hash_of("", 0), "99aa06d3014798d86001c324468d497f");

@@ -3,7 +3,13 @@
 #include "support.h"
 #include "support_promise.h"
 
+extern "C" {
+#include "base/memory.h"
+#include "format/file.h"
+}
+
 #include <cstring>
+#include <memory>
 
 namespace faults {
 namespace {
@@ -94,6 +100,69 @@ TEST_F(Disk, AFailureToCleanUpHidesNothing) {
     EXPECT_NE(std::string(dk_error_text()).find(strerror(ENOSPC)), std::string::npos)
         << dk_error_text();
     EXPECT_EQ(support::slurp(path), "the old model");
+}
+
+/// Pages that are written past the page cache, a tail that isn't, and the file that they replace.
+class Pages : public testing::Test {
+  protected:
+    static constexpr size_t direct = 3 * DKI_DIRECT, bytes = direct + 100;
+
+    Pages() : data(static_cast<char *>(std::aligned_alloc(DKI_PAGE, direct + DKI_PAGE)), &free) {
+        for (size_t i = 0; i < bytes; ++i) data.get()[i] = static_cast<char>(i * i / 251);
+        whole.assign(data.get(), bytes);
+    }
+    dk_status save() const {
+        folder.write("file", "old");
+        return dki_file_write(&dki_libc_allocator, path.c_str(), data.get(), bytes);
+    }
+    std::string found() const { return support::slurp(path); }
+
+    // Where the program was built: memory, where temporary files may lie, takes any bytes past the cache.
+    const support::Folder folder{std::filesystem::current_path()};
+    const std::string path = folder / "file";
+    const std::unique_ptr<char, void (*)(void *)> data;
+    std::string whole;
+};
+
+// Breaks where the rest after a cut write is lost or written twice, or stays past the cache, which refuses it.
+TEST_F(Pages, AreWrittenWholeHoweverTheyAreCut) {
+    EXPECT_EQ(save(), DK_OK) << dk_error_text();
+    EXPECT_EQ(found(), whole);
+    for (const Weather &kind : {Weather{3, 0, -1, 0}, Weather{0, 70000, -1, 0},
+                                Weather{2, 1 << 20, -1, 0}, Weather{0, 0, bytes, ENOSPC}}) {
+        set_weather(kind);
+        EXPECT_EQ(save(), DK_OK) << dk_error_text();
+        set_weather({});
+        EXPECT_EQ(found(), whole);
+    }
+    const std::vector<size_t> spaces = {0, 1, DKI_PAGE, DKI_DIRECT + 5, direct, bytes - 1};
+    for (size_t space : spaces) {
+        set_weather({0, 0, static_cast<int64_t>(space), ENOSPC});
+        EXPECT_EQ(save(), DK_E_IO) << space;
+        set_weather({});
+        EXPECT_EQ(found(), "old");
+    }
+}
+
+// EINVAL is what a file system says that can't: then they go through the cache, where it is a failure.
+TEST_F(Pages, GoThroughTheCacheWhereTheFileSystemRefusesThem) {
+    const struct {
+        long at;
+        bool for_ever;
+        int error;
+        dk_status status;
+    } cases[] = {{1, false, EINVAL, DK_OK},
+                 {2, false, EINVAL, DK_E_IO},
+                 {1, true, EINVAL, DK_E_IO},
+                 {1, false, EIO, DK_E_IO},
+                 {3, false, EINVAL, DK_OK}};
+    for (const auto &c : cases) {
+        SCOPED_TRACE(testing::Message() << c.at << " " << strerror(c.error));
+        arm({Function::write, c.at, c.for_ever, c.error});
+        EXPECT_EQ(save(), c.status) << dk_error_text();
+        disarm();
+        EXPECT_EQ(found(), c.status ? "old" : whole);
+    }
 }
 
 } // namespace

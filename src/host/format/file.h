@@ -55,11 +55,15 @@ typedef struct dki_writer {
     char *path;      /* as the caller gave it */
     char *target;    /* where it lies, links followed; what `temporary` is renamed to */
     char *temporary; /* beside it; NULL where the path isn't a regular file (a device, a pipe) */
+    uint64_t bytes;  /* so far */
 } dki_writer;
 
 /** Opens a temporary file beside `path`, or `path` itself where it is a device or a pipe.
  *  DK_E_IO, DK_E_MEMORY; the writer is closed then. */
 dk_status dki_writer_open(const dk_allocator *allocator, const char *path, dki_writer *writer);
+
+/** So many bytes at once, from a page in memory to a page of the file, go past the page cache. */
+enum { DKI_DIRECT = 1 << 20, DKI_PAGE = 4096 };
 
 /** Appends. DK_E_IO (a full disk); the writer must be closed by dki_writer_abandon then. */
 dk_status dki_writer_put(dki_writer *writer, const void *data, size_t bytes);

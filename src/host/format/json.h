@@ -25,11 +25,12 @@ dk_status dki_json_double(const json_t *object, const char *key, double *value);
  *  DK_E_MODEL: "WHAT is no valid JSON at byte …"; DK_E_MEMORY. */
 dk_status dki_json_parse(const char *text, size_t bytes, const char *what, json_t **value);
 
-/** The text of a value, by jansson's `flags`, with blanks up to a multiple of `alignment` (a power of
- *  two): *length bytes, and a zero. The caller releases it. NULL stands for memory that ran out.
- *  DK_E_MEMORY names `what`. */
+/** The text of a value, by jansson's `flags`, with blanks until it ends, `lead` bytes that come before
+ *  counted, at a multiple of `alignment` (a power of two): *length bytes, and a zero. The caller releases
+ *  it. NULL stands for memory that ran out. DK_E_MEMORY names `what`. */
 dk_status dki_json_print(const dk_allocator *allocator, const json_t *value, size_t flags,
-                         size_t alignment, const char *what, char **text, size_t *length);
+                         size_t lead, size_t alignment, const char *what, char **text,
+                         size_t *length);
 
 /** The compact text of a value, which is released; the caller releases the text with the allocator.
  *  NULL stands for memory that ran out. DK_E_MEMORY names `what`. */

@@ -82,11 +82,15 @@ dk_status dki_json_parse(const char *text, size_t bytes, const char *what, json_
 }
 
 dk_status dki_json_print(const dk_allocator *allocator, const json_t *value, size_t flags,
-                         size_t alignment, const char *what, char **text, size_t *length) {
+                         size_t lead, size_t alignment, const char *what, char **text,
+                         size_t *length) {
     char *made = NULL;
+    size_t end = 0;
     *text = NULL;
     const size_t bytes = json_dumpb(value, NULL, 0, flags);
-    if (bytes == 0 || !dki_round_up(bytes, alignment, length)) return no_memory(what);
+    if (bytes == 0 || !dki_add(lead, bytes, &end) || !dki_round_up(end, alignment, &end))
+        return no_memory(what);
+    *length = end - lead;
     DKI_TRY(dki_new(allocator, &made, *length + 1, what));
     memset(made, ' ', *length);
     if (json_dumpb(value, made, *length, flags) != bytes) {
@@ -100,8 +104,8 @@ dk_status dki_json_print(const dk_allocator *allocator, const json_t *value, siz
 dk_status dki_json_dump(const dk_allocator *allocator, json_t *value, const char *what,
                         char **text) {
     size_t length = 0;
-    dk_status status =
-        dki_json_print(allocator, value, JSON_COMPACT | JSON_ENSURE_ASCII, 1, what, text, &length);
+    dk_status status = dki_json_print(allocator, value, JSON_COMPACT | JSON_ENSURE_ASCII, 0, 1,
+                                      what, text, &length);
     json_decref(value);
     return status;
 }

@@ -6,16 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The header's length is a multiple of this. */
-enum { ALIGNMENT = 8 };
+/* Where tensors begin in the file; and the length of the header, which comes before it. */
+enum { ALIGNMENT = 8, LENGTH_BYTES = 8 };
 
 /* Its hash comes first in it. */
 #define HASH_PREFIX "{\"" DKI_METADATA_KEY "\":{\"" DKI_HASH_KEY "\":\""
 
 dk_status dki_safetensors_dump(const dk_allocator *allocator, const char *path,
-                               const json_t *header, char **text, size_t *length) {
-    dk_status status = dki_json_print(allocator, header, JSON_COMPACT | JSON_PRESERVE_ORDER,
-                                      ALIGNMENT, "its header", text, length);
+                               const json_t *header, size_t bytes, char **text, size_t *length) {
+    dk_status status =
+        dki_json_print(allocator, header, JSON_COMPACT | JSON_PRESERVE_ORDER, LENGTH_BYTES,
+                       bytes < DKI_DIRECT ? ALIGNMENT : DKI_PAGE, "its header", text, length);
     if (status) return dki_fail_in(status, "%s", path);
     if (*length <= DKI_SAFETENSORS_HEADER) return DK_OK;
     dki_release(allocator, *text);
@@ -72,10 +73,16 @@ static dk_status check_text(const dki_safetensors *it, char *text, size_t length
     return compare("its header", "", promised, found);
 }
 
+static size_t bytes_of(const dki_safetensors *it) {
+    size_t bytes = 0;
+    for (size_t i = 0; i < it->count; ++i) bytes += it->tensors[i].bytes;
+    return bytes;
+}
+
 static dk_status check_header(const dk_allocator *allocator, const dki_safetensors *it) {
     char *text = NULL;
     size_t length = 0;
-    DKI_TRY(dki_safetensors_dump(allocator, it->path, it->header, &text, &length));
+    DKI_TRY(dki_safetensors_dump(allocator, it->path, it->header, bytes_of(it), &text, &length));
     dk_status status = check_text(it, text, length);
     dki_release(allocator, text);
     return status;

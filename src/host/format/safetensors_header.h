@@ -21,11 +21,11 @@ bool dki_safetensors_bytes(const int64_t *shape, int dims, size_t element, size_
 dk_status dki_safetensors_entry(const char *path, const char *name, const json_t *entry,
                                 const unsigned char *buffer, size_t length, dki_safetensor *tensor);
 
-/** The header as the writer puts it: compact, in the order of its keys, with blanks up to a multiple of
- *  8 bytes, so that the tensors are aligned. The caller releases *text. DK_E_ARGUMENT (too long),
- *  DK_E_MEMORY. */
+/** The header as the writer puts it: compact, in the order of its keys, with blanks until the `bytes` of
+ *  tensors that follow are aligned, to 8 bytes and from DKI_DIRECT bytes on to a page, as
+ *  dki_writer_put likes them. The caller releases *text. DK_E_ARGUMENT (too long), DK_E_MEMORY. */
 dk_status dki_safetensors_dump(const dk_allocator *allocator, const char *path,
-                               const json_t *header, char **text, size_t *length);
+                               const json_t *header, size_t bytes, char **text, size_t *length);
 
 /** "xxh3.NAME", the key of a tensor's hash; the caller releases it. DK_E_MEMORY. */
 dk_status dki_safetensors_hash_key(const dk_allocator *allocator, const char *name, char **key);

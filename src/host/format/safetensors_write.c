@@ -92,12 +92,11 @@ typedef struct {
     size_t count;
 } request;
 
-static dk_status fill_header(const request *it, json_t *header) {
-    size_t offset = 0;
+static dk_status fill_header(const request *it, json_t *header, size_t *bytes) {
     json_t *metadata = json_object();
     DKI_TRY(add(it->path, header, DKI_METADATA_KEY, metadata));
     for (size_t i = 0; i < it->count; ++i)
-        DKI_TRY(add_tensor(it->path, header, &it->tensors[i], &offset));
+        DKI_TRY(add_tensor(it->path, header, &it->tensors[i], bytes));
     DKI_TRY(add_hashes(it->allocator, it->path, metadata, it->tensors, it->count));
     return add_metadata(it->path, metadata, it->metadata, it->metadata_count);
 }
@@ -105,9 +104,21 @@ static dk_status fill_header(const request *it, json_t *header) {
 /* The header's text with its hash in it; the caller releases it. */
 static dk_status make_header(const request *it, json_t *header, char **text, size_t *length) {
     char hash[DKI_HASH_TEXT];
-    DKI_TRY(fill_header(it, header));
-    DKI_TRY(dki_safetensors_dump(it->allocator, it->path, header, text, length));
+    size_t bytes = 0;
+    DKI_TRY(fill_header(it, header, &bytes));
+    DKI_TRY(dki_safetensors_dump(it->allocator, it->path, header, bytes, text, length));
     dki_safetensors_hash_header(*text, *length, hash);
+    return DK_OK;
+}
+
+/* Tensors that lie one behind the other in memory go as one. */
+static dk_status put_tensors(dki_writer *writer, const dki_safetensor *tensors, size_t count) {
+    for (size_t i = 0; i < count;) {
+        const char *first = tensors[i].data;
+        size_t bytes = tensors[i++].bytes;
+        while (i < count && tensors[i].data == first + bytes) bytes += tensors[i++].bytes;
+        DKI_TRY(dki_writer_put(writer, first, bytes));
+    }
     return DK_OK;
 }
 
@@ -117,9 +128,7 @@ static dk_status put_all(dki_writer *writer, const char *header, size_t length,
     dki_store_le64(length_bytes, length);
     DKI_TRY(dki_writer_put(writer, length_bytes, sizeof length_bytes));
     DKI_TRY(dki_writer_put(writer, header, length));
-    for (size_t i = 0; i < count; ++i)
-        DKI_TRY(dki_writer_put(writer, tensors[i].data, tensors[i].bytes));
-    return DK_OK;
+    return put_tensors(writer, tensors, count);
 }
 
 dk_status dki_safetensors_write(const dk_allocator *allocator, const char *path,

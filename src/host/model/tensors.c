@@ -20,10 +20,16 @@ static void name_tensor(char name[DKI_TENSOR_NAME], const char *prefix, size_t i
 
 /* ---- to a file ----------------------------------------------------------------------------- */
 
+/* Where the writer may take them past the page cache. */
+static float *first_page(float *values) {
+    const size_t beyond = (uintptr_t)values % DKI_PAGE;
+    return values + (beyond ? DKI_PAGE - beyond : 0) / sizeof *values;
+}
+
 static void describe(dki_tensor_copies *copies, const dk_net *net, const dki_region *regions,
                      size_t count) {
     const size_t each = 2 * net->desc.layer_count;
-    float *values = copies->values;
+    float *values = first_page(copies->values);
     for (size_t t = 0; t < count * each; ++t) {
         const dki_place *place = &net->layout.places[t % each / 2];
         const dki_matrix matrix = matrix_of(place, t % each, net->parameters);
@@ -48,7 +54,8 @@ dk_status dki_tensor_copies_make(dki_tensor_copies *copies, const dk_net *net,
     dk_status status = DK_OK;
     DKI_TRY_OUT(dki_new(allocator, &copies->tensors, tensors, "the tensors to be saved"));
     DKI_TRY_OUT(dki_new(allocator, &copies->names, tensors, "the tensors' names"));
-    DKI_TRY_OUT(dki_new(allocator, &copies->values, count * (size_t)net->layout.parameter_count,
+    DKI_TRY_OUT(dki_new(allocator, &copies->values,
+                        count * (size_t)net->layout.parameter_count + DKI_PAGE / sizeof(float),
                         "a copy of what is to be saved"));
     describe(copies, net, regions, count);
     return DK_OK;
