@@ -2,12 +2,13 @@
 """What checkpoints cost: steps with a save beside them and steps without, in turns, in one training.
 
     bench/checkpoint_cost.py BUILD [--steps 100] [--pairs 300] [--batch 128] [--layers 784,512,512,10]
-                             [--device cpu] [--folder FOLDER] [--out FILE]
+                             [--every SECONDS] [--device cpu] [--folder FOLDER] [--out FILE]
 
 A checkpoint is saved before every other block of --steps steps; a block with a save and the one that follows
 without are a pair. The median of the pairs' ratios, with its interval at 95 %: what one save costs of
---steps steps, and so of a run that saves as often. The network is `mnist` of the four workloads unless said
-otherwise. Exit status 1: more than --limit (3 %).
+--steps steps, and so of a run that saves as often; with --every, of a run that saves once in so many
+seconds. The network is `mnist` of the four workloads unless said otherwise. Exit status 1: more than --limit
+(3 %).
 """
 import argparse
 import json
@@ -26,6 +27,8 @@ def arguments():
     parser.add_argument("build")
     parser.add_argument("--steps", type=int, default=100, help="of a block (default 100)")
     parser.add_argument("--pairs", type=int, default=300, help="of blocks (default 300)")
+    parser.add_argument("--every", type=float, metavar="SECONDS",
+                        help="how often is saved (default: once in --steps steps)")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--layers", default="784,512,512,10", help="all widths")
     parser.add_argument("--device", default="cpu")
@@ -59,10 +62,12 @@ def median_interval(ratios):
 def measure(options, folder):
     state = machine.describe()
     with_save, without = train(options, folder)
-    ratio, low, high = median_interval([a / b for a, b in zip(with_save, without)])
+    block = statistics.median(without)
+    share = block / options.every if options.every else 1.0
+    ratio, low, high = median_interval([1 + (a / b - 1) * share for a, b in zip(with_save, without)])
     return {"device": options.device, "layers": options.layers, "batch": options.batch,
-            "steps": options.steps, "pairs": len(without),
-            "seconds": statistics.median(without), "ratio": ratio, "ratio_low": low,
+            "steps": options.steps, "every": options.every, "pairs": len(without),
+            "seconds": block, "ratio": ratio, "ratio_low": low,
             "ratio_high": high, "limit": 1 + options.limit, "commit": machine.commit(),
             "date": machine.today(), "machine": state}
 
@@ -81,7 +86,8 @@ def main():
     options = arguments()
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         result = measure(options, folder)
-    print(f"a checkpoint every {options.steps} steps ({result['seconds']:.3g} s): "
+    every = f"{options.every:g} s" if options.every else f"{options.steps} steps"
+    print(f"a checkpoint every {every} ({options.steps} steps take {result['seconds']:.3g} s): "
           f"{100 * (result['ratio'] - 1):+.2f} % of the run time "
           f"({100 * (result['ratio_low'] - 1):+.2f} to {100 * (result['ratio_high'] - 1):+.2f})")
     if options.out:

@@ -113,7 +113,9 @@ def cost_table(runs):
     def percent(ratio):
         return f"{100 * (ratio - 1):+.1f}"
     rows = [[f"{run['layers'].replace(',', '-')}, batch {run['batch']}, {run['device']}",
-             f"{run['steps']} steps ({run['seconds']:.3g} s)", str(run["pairs"]),
+             f"{run['every']:g} s" if run["every"] else
+             f"{run['steps']} steps ({run['seconds']:.3g} s)",
+             str(run["pairs"]),
              f"{percent(run['ratio'])} % ({percent(run['ratio_low'])} … "
              f"{percent(run['ratio_high'])})", run["commit"]]
             for run in runs]
