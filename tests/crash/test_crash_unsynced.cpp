@@ -214,7 +214,9 @@ TEST_F(Unsynced, ARunKilledAtEachFileOperationGoesOn) {
         ASSERT_NO_FATAL_FAILURE(crash::expect_survived(world, folder, expected));
         ASSERT_FALSE(HasFailure());
     }
-    EXPECT_GE(kills, 40);
+    // The first save and the last, of seven operations each: those in between are put off while one is
+    // being written.
+    EXPECT_GE(kills, 14);
     support::promise("Checkpoints survive anything", "killed at every file operation of a run",
                      kills - 1);
 }
