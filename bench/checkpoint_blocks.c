@@ -4,18 +4,22 @@
  *     checkpoint_blocks FOLDER DEVICE BATCH STEPS PAIRS FEATURES HIDDEN... TARGETS
  *
  * STEPS are those of a block; the first pair of blocks doesn't count. Prints one JSON object: seconds of
- * the blocks with a save and of those without, in turns, and how many were saved. */
+ * the blocks with a save and of those without, in turns, how many were saved, and how many of them weren't yet
+ * when their block was over. */
 #include <deltak/deltak.h>
 
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { MOST_HIDDEN = 64, BATCHES = 50, FIXED = 7 };
 
 typedef struct blocks {
     int64_t steps, pairs; /* of a block; that are wanted, the first one included */
+    int64_t late;
+    const char *folder;
     double began;
     json_t *with, *without; /* seconds */
 } blocks;
@@ -35,6 +39,12 @@ static double now(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
+static bool is_saved(const char *folder, int64_t step) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/checkpoint-%012lld.safetensors", folder, (long long)step);
+    return access(path, F_OK) == 0;
+}
+
 /* A checkpoint of a step is taken after the callback for it: at the start of the block that follows. A
  * device that takes several steps at once reports the last of them. */
 static int on_progress(void *user, const dk_progress *progress) {
@@ -44,6 +54,7 @@ static int on_progress(void *user, const dk_progress *progress) {
     const double time = now();
     if (block >= 4) /* after the first pair of blocks, and two that no save came before */
         json_array_append_new(block % 2 ? all->without : all->with, json_real(time - all->began));
+    if (block >= 4 && block % 2 == 0 && !is_saved(all->folder, block * all->steps)) ++all->late;
     if (block >= 2) fprintf(stderr, "block %lld: %.3f s\n", (long long)block, time - all->began);
     all->began = time;
     return block > 2 * all->pairs;
@@ -96,6 +107,7 @@ int main(int argc, char **argv) {
                   targets = number(argv[argc - 1]);
     blocks all = {.steps = number(argv[4]),
                   .pairs = number(argv[5]) + 1,
+                  .folder = argv[1],
                   .with = json_array(),
                   .without = json_array()};
     int64_t hidden[MOST_HIDDEN];
@@ -114,8 +126,8 @@ int main(int argc, char **argv) {
     dk_dataset_destroy(data);
     dk_context_destroy(context);
 
-    json_t *result = json_pack("{s:o, s:o, s:I}", "with", all.with, "without", all.without, "saved",
-                               (json_int_t)saved);
+    json_t *result = json_pack("{s:o, s:o, s:I, s:I}", "with", all.with, "without", all.without,
+                               "saved", (json_int_t)saved, "late", (json_int_t)all.late);
     const bool printed = result && json_dumpf(result, stdout, JSON_COMPACT) == 0;
     json_decref(result);
     return printed && fflush(stdout) == 0 ? 0 : 1;

@@ -43,5 +43,7 @@ deltak=$(realpath "$deltak")
 mkdir "$work/digits" "$work/rows"
 (cd "$work/digits" && digits) &
 digits=$!
-(cd "$work/rows" && rows)
-wait $digits
+failed=0
+(cd "$work/rows" && rows) || failed=1
+wait $digits || failed=1
+exit $failed

@@ -8,6 +8,9 @@ extern "C" {
 #include "format/file.h"
 }
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <memory>
 
@@ -146,6 +149,9 @@ TEST_F(Pages, AreWrittenWholeHoweverTheyAreCut) {
 
 // EINVAL is what a file system says that can't: then they go through the cache, where it is a failure.
 TEST_F(Pages, GoThroughTheCacheWhereTheFileSystemRefusesThem) {
+    const int descriptor = ::open(folder.write("probe", "").c_str(), O_WRONLY | O_DIRECT);
+    if (descriptor < 0) GTEST_SKIP() << "nothing goes past the cache in " << folder.path();
+    ::close(descriptor);
     const struct {
         long at;
         bool for_ever;

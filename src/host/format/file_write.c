@@ -121,6 +121,7 @@ static size_t direct_part(const dki_writer *writer, const void *data, size_t byt
 }
 
 dk_status dki_writer_put(dki_writer *writer, const void *data, size_t bytes) {
+    if (bytes == 0) return DK_OK;
     const size_t direct = direct_part(writer, data, bytes);
     if (direct) DKI_TRY(write_all(writer, data, direct, true));
     DKI_TRY(write_all(writer, (const char *)data + direct, bytes - direct, false));

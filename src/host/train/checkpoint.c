@@ -42,10 +42,12 @@ static void release_text(const dki_checkpoint *checkpoint, char **text) {
 /* As long as the data are wide, and written while training waits: anew only where the network has changed
  * since the copy before. */
 static dk_status describe_net(dki_checkpoint *checkpoint, const dk_net *net) {
-    if (checkpoint->model && checkpoint->revision == net->revision) return DK_OK;
+    dki_net_lock_read(net);
+    if (checkpoint->model && checkpoint->revision == net->revision)
+        return dki_net_unlock(net, DK_OK);
     release_text(checkpoint, &checkpoint->model);
     checkpoint->revision = net->revision;
-    return dki_net_to_json(net, &checkpoint->model);
+    return dki_net_unlock(net, dki_net_to_json(net, &checkpoint->model));
 }
 
 static dk_status take(dki_checkpoint *checkpoint, dk_trainer *trainer, const dki_fit_state *fit,
