@@ -5,7 +5,7 @@
                              [--every SECONDS] [--device cpu] [--folder FOLDER] [--out FILE]
 
 A checkpoint is saved before every other block of --steps steps; a block with a save and the one that follows
-without are a pair. The median of the pairs' ratios, with its interval at 95 %: what one save costs of
+without are a pair. The median of the pairs' ratios, with its interval at about 94 %: what one save costs of
 --steps steps, and so of a run that saves as often; with --every, of a run that saves once in so many
 seconds. The network is `mnist` of the four workloads unless said otherwise. Exit status 1: more than --limit
 (3 %).
@@ -51,7 +51,7 @@ def train(options, folder):
 
 
 def median_interval(ratios):
-    """The median, and the two values between which it lies at 95 %: of the signs of so many pairs."""
+    """The median, and the two values between which it lies at about 94 %: of the signs of so many pairs."""
     ranked, count = sorted(ratios), len(ratios)
     reach = math.ceil(0.98 * math.sqrt(count))
     low, high = max(count // 2 - reach, 0), min((count - 1) // 2 + reach, count - 1)
