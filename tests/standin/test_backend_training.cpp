@@ -270,20 +270,25 @@ void fail_each(dk_status status, const dk_train_options &train, long *failures) 
         reset();
         ++*failures;
     }
+}
+
+void promise_survived(long failures) {
     support::promise("Every failure is survived",
                      "each call to the GPU for an epoch and an evaluation fails (stand-in)",
-                     *failures);
+                     failures);
 }
 
 TEST_F(Test, AnyCallMayRunOutOfMemory) {
     long failures = 0;
     fail_each(DK_E_MEMORY, adam(), &failures);
     fail_each(DK_E_MEMORY, fused_sgd(), &failures);
+    promise_survived(failures);
 }
 
 TEST_F(Test, TheDeviceMayBeLostAtAnyCall) {
     long failures = 0;
     fail_each(DK_E_DEVICE_LOST, adam(), &failures);
+    promise_survived(failures);
 }
 
 TEST_F(Test, AMissingDriverIsReported) {
