@@ -192,14 +192,17 @@ static void last_layer_bounds(const dki_ref_net *net, const dki_ref_batch *batch
     const dki_ref_layer *layer = &net->layers[last - 1];
     int64_t n = layer->width;
     double u = precision.unit, magnitude = 0;
+    double total = dl_da ? 1 : dki_ref_total_weight(net, batch);
     bounds->loss = 0;
     for (int64_t row = 0; row < pass->rows; row++) {
-        const double *a = pass->a[last] + row * n, *a_error = bounds->a[last] + row * n;
+        const double *a_error = bounds->a[last] + row * n;
         double *error = bounds->delta[last] + row * n, share = 1;
+        dki_ref_sample sample = {0};
         if (!dl_da) {
-            share = dki_ref_share(net, batch, row);
-            bounds->loss += share * dki_ref_loss_error(net, batch, row, a, a_error, u, error);
-            magnitude += share * dki_ref_sample_loss(net, batch, row, a);
+            sample = dki_ref_sample_of(net, batch, row, pass->a[last] + row * n);
+            share = dki_ref_share(batch, total, row);
+            bounds->loss += share * dki_ref_loss_error(&sample, a_error, u, error);
+            magnitude += share * dki_ref_sample_loss(&sample);
         }
         for (int64_t j = 0; j < n; j++) {
             int64_t at = row * n + j;
@@ -207,7 +210,7 @@ static void last_layer_bounds(const dki_ref_net *net, const dki_ref_batch *batch
             if (dl_da) {
                 s = dl_da[at];
             } else {
-                s = share * dki_ref_gradient_of(net, batch, row, a, j);
+                s = share * dki_ref_sample_gradient(&sample, j);
                 s_error = share * error[j];
                 s_error += dki_ref_gamma(4, u) * (fabs(s) + s_error);
             }

@@ -14,8 +14,7 @@ double dki_ref_gamma(double n, double unit);
 
 /** Of one row whose a⁽ᴸ⁾ [n_L] has errors of at most a_error [n_L]: bounds of the error of ∂l/∂a_c
  *  into gradient_error [n_L]; returns that of l, sums over the row not counted. */
-double dki_ref_loss_error(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
-                          const double *a, const double *a_error, double unit,
+double dki_ref_loss_error(const dki_ref_sample *sample, const double *a_error, double unit,
                           double *gradient_error);
 
 /** sup |g′| or a little more: an evaluation of g′ errs by DKI_REF_G_PRIME_ULPS u of this. */

@@ -42,22 +42,41 @@ double dki_ref_class_weight(const dki_ref_loss *loss, int64_t c) {
     return weighted ? loss->class_weights[c] : 1;
 }
 
-double dki_ref_share(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row) {
+double dki_ref_total_weight(const dki_ref_net *net, const dki_ref_batch *batch) {
     double sum = 0;
     for (int64_t i = 0; i < batch->rows; i++) {
         double w = batch->weights ? batch->weights[i] : 1;
         sum += batch->labels ? w * dki_ref_class_weight(&net->loss, batch->labels[i]) : w;
     }
-    return (batch->weights ? batch->weights[row] : 1) / sum;
+    return sum;
 }
 
-double dki_ref_log_softmax(const double *a, int64_t n, int64_t c) {
-    double largest = a[0], sum = 0;
-    for (int64_t k = 1; k < n; k++)
-        if (a[k] > largest) largest = a[k];
-    for (int64_t k = 0; k < n; k++) sum += exp(a[k] - largest);
+double dki_ref_share(const dki_ref_batch *batch, double total, int64_t row) {
+    return (batch->weights ? batch->weights[row] : 1) / total;
+}
+
+static int64_t classes(const dki_ref_net *net) {
+    return net->layers[net->layer_count - 1].width;
+}
+
+dki_ref_sample dki_ref_sample_of(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
+                                 const double *a) {
+    dki_ref_sample sample = {net, batch, row, a, a[0], 0, 0};
+    if (net->loss.kind != DK_LOSS_SOFTMAX_CROSS_ENTROPY) return sample;
+    double sum = 0;
+    for (int64_t k = 1; k < classes(net); k++)
+        if (a[k] > sample.largest) sample.largest = a[k];
+    for (int64_t k = 0; k < classes(net); k++) {
+        sum += exp(a[k] - sample.largest);
+        sample.mass += dki_ref_class_weight(&net->loss, k) * dki_ref_target(net, batch, row, k);
+    }
     /* cppcheck-suppress invalidFunctionArg ; the largest has added 1 to the sum */
-    return (a[c] - largest) - log(sum);
+    sample.log_sum = log(sum);
+    return sample;
+}
+
+static double log_softmax(const dki_ref_sample *sample, int64_t c) {
+    return sample->a[c] - sample->largest - sample->log_sum;
 }
 
 /* −log σ(z) = log(1 + e^{−z}) */
@@ -89,41 +108,38 @@ static double residual_loss_prime(const dki_ref_loss *loss, double r) {
     }
 }
 
-double dki_ref_sample_loss(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
-                           const double *a) {
-    int64_t n = net->layers[net->layer_count - 1].width;
+double dki_ref_sample_loss(const dki_ref_sample *sample) {
+    const dki_ref_loss *loss = &sample->net->loss;
+    int64_t n = classes(sample->net);
     double sum = 0;
     for (int64_t c = 0; c < n; c++) {
-        double y = dki_ref_target(net, batch, row, c);
-        switch (net->loss.kind) {
+        double y = dki_ref_target(sample->net, sample->batch, sample->row, c), a = sample->a[c];
+        switch (loss->kind) {
         case DK_LOSS_SOFTMAX_CROSS_ENTROPY:
-            if (y != 0)
-                sum -= dki_ref_class_weight(&net->loss, c) * y * dki_ref_log_softmax(a, n, c);
+            if (y != 0) sum -= dki_ref_class_weight(loss, c) * y * log_softmax(sample, c);
             break;
         case DK_LOSS_SIGMOID_CROSS_ENTROPY:
             /* 1 − σ(z) = σ(−z) */
-            sum += (y * minus_log_sigma(a[c]) + (1 - y) * minus_log_sigma(-a[c])) / (double)n;
+            sum += (y * minus_log_sigma(a) + (1 - y) * minus_log_sigma(-a)) / (double)n;
             break;
         default:
-            sum += residual_loss(&net->loss, a[c] - y) / (double)n;
+            sum += residual_loss(loss, a - y) / (double)n;
         }
     }
     return sum;
 }
 
-double dki_ref_gradient_of(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
-                           const double *a, int64_t j) {
-    int64_t n = net->layers[net->layer_count - 1].width;
-    double y = dki_ref_target(net, batch, row, j), mass = 0;
-    switch (net->loss.kind) {
+double dki_ref_sample_gradient(const dki_ref_sample *sample, int64_t j) {
+    const dki_ref_loss *loss = &sample->net->loss;
+    double y = dki_ref_target(sample->net, sample->batch, sample->row, j), a = sample->a[j];
+    double n = (double)classes(sample->net);
+    switch (loss->kind) {
     case DK_LOSS_SOFTMAX_CROSS_ENTROPY:
         /* −Σ_c w_c y_c ∂log p_c/∂a_j = −Σ_c w_c y_c ([c = j] − p_j) */
-        for (int64_t c = 0; c < n; c++)
-            mass += dki_ref_class_weight(&net->loss, c) * dki_ref_target(net, batch, row, c);
-        return mass * exp(dki_ref_log_softmax(a, n, j)) - dki_ref_class_weight(&net->loss, j) * y;
+        return sample->mass * exp(log_softmax(sample, j)) - dki_ref_class_weight(loss, j) * y;
     case DK_LOSS_SIGMOID_CROSS_ENTROPY:
-        return (dki_ref_g(DK_SIGMOID, 0, a[j]) - y) / (double)n;
+        return (dki_ref_g(DK_SIGMOID, 0, a) - y) / n;
     default:
-        return residual_loss_prime(&net->loss, a[j] - y) / (double)n;
+        return residual_loss_prime(loss, a - y) / n;
     }
 }

@@ -1,4 +1,4 @@
-/* The loss of one sample, for the parts of the reference. a [n_L] is the sample's a⁽ᴸ⁾. */
+/* The loss of one sample, for the parts of the reference. */
 #ifndef DKI_REFERENCE_LOSS_H
 #define DKI_REFERENCE_LOSS_H
 
@@ -13,15 +13,23 @@ double dki_ref_target(const dki_ref_net *net, const dki_ref_batch *batch, int64_
 /** w_c of softmax cross-entropy; 1 where there are none. */
 double dki_ref_class_weight(const dki_ref_loss *loss, int64_t c);
 
-/** log softmax(a)_c, shifted by the largest a: nothing overflows. */
-double dki_ref_log_softmax(const double *a, int64_t n, int64_t c);
+/** A row and its a⁽ᴸ⁾ [n_L], with what its loss and gradient have in common for softmax cross-entropy. */
+typedef struct dki_ref_sample {
+    const dki_ref_net *net;
+    const dki_ref_batch *batch;
+    int64_t row;
+    const double *a;
+    double largest, log_sum; /* log softmax(a)_c = a_c − largest − log_sum: nothing overflows */
+    double mass;             /* Σ_c w_c y_c */
+} dki_ref_sample;
 
-/** l of a row. */
-double dki_ref_sample_loss(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
-                           const double *a);
+dki_ref_sample dki_ref_sample_of(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
+                                 const double *a);
 
-/** ∂l/∂a_j of a row. */
-double dki_ref_gradient_of(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
-                           const double *a, int64_t j);
+/** l of the row. */
+double dki_ref_sample_loss(const dki_ref_sample *sample);
+
+/** ∂l/∂a_j of the row. */
+double dki_ref_sample_gradient(const dki_ref_sample *sample, int64_t j);
 
 #endif

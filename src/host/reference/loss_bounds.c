@@ -43,15 +43,14 @@ typedef struct log_softmax_row {
     double terms;
 } log_softmax_row;
 
-static log_softmax_row log_softmax_of(const double *a, const double *a_error, int64_t n) {
-    log_softmax_row row = {a[0], 0, 0, 0, (double)n};
+static log_softmax_row log_softmax_of(const dki_ref_sample *sample, const double *a_error,
+                                      int64_t n) {
+    log_softmax_row row = {sample->largest, sample->log_sum, 0, 0, (double)n};
     for (int64_t k = 0; k < n; k++) {
-        row.largest = fmax(row.largest, a[k]);
+        double below = row.largest - sample->a[k];
         row.largest_error = fmax(row.largest_error, a_error[k]);
+        row.spread += exp(-below - row.log_sum) * below;
     }
-    row.log_sum = a[0] - row.largest - dki_ref_log_softmax(a, n, 0);
-    for (int64_t k = 0; k < n; k++)
-        row.spread += exp(a[k] - row.largest - row.log_sum) * (row.largest - a[k]);
     return row;
 }
 
@@ -61,18 +60,20 @@ static double log_softmax_error(const log_softmax_row *row, double a, double uni
     return 2 * row->largest_error + dki_ref_gamma(1, unit) * roundings;
 }
 
-static double softmax_error(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
-                            const double *a, const double *a_error, double unit,
+static double softmax_error(const dki_ref_sample *sample, const double *a_error, double unit,
                             double *gradient_error) {
+    const dki_ref_net *net = sample->net;
     int64_t n = net->layers[net->layer_count - 1].width;
-    log_softmax_row softmax = log_softmax_of(a, a_error, n);
+    log_softmax_row softmax = log_softmax_of(sample, a_error, n);
     double mass = 0, error = 0, gamma = dki_ref_gamma((double)n + 8, unit);
     for (int64_t c = 0; c < n; c++)
-        mass += dki_ref_class_weight(&net->loss, c) * fabs(dki_ref_target(net, batch, row, c));
+        mass += dki_ref_class_weight(&net->loss, c) *
+                fabs(dki_ref_target(net, sample->batch, sample->row, c));
     for (int64_t c = 0; c < n; c++) {
-        double y = dki_ref_class_weight(&net->loss, c) * fabs(dki_ref_target(net, batch, row, c));
-        double log_p = a[c] - softmax.largest - softmax.log_sum, p = exp(log_p);
-        double log_error = log_softmax_error(&softmax, a[c], unit);
+        double y = dki_ref_class_weight(&net->loss, c) *
+                   fabs(dki_ref_target(net, sample->batch, sample->row, c));
+        double log_p = sample->a[c] - softmax.largest - softmax.log_sum, p = exp(log_p);
+        double log_error = log_softmax_error(&softmax, sample->a[c], unit);
         /* p̂ = p e^(error of log p), and exp's own rounding */
         double p_error = p * expm1(log_error) + gamma * p * exp(log_error) + DKI_REF_UNDERFLOW;
         gradient_error[c] = mass * p_error + gamma * (mass * (p + p_error) + y);
@@ -81,19 +82,19 @@ static double softmax_error(const dki_ref_net *net, const dki_ref_batch *batch, 
     return error;
 }
 
-double dki_ref_loss_error(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
-                          const double *a, const double *a_error, double unit,
+double dki_ref_loss_error(const dki_ref_sample *sample, const double *a_error, double unit,
                           double *gradient_error) {
+    const dki_ref_net *net = sample->net;
     int64_t n = net->layers[net->layer_count - 1].width;
     if (net->loss.kind == DK_LOSS_SOFTMAX_CROSS_ENTROPY)
-        return softmax_error(net, batch, row, a, a_error, unit, gradient_error);
+        return softmax_error(sample, a_error, unit, gradient_error);
     double error = 0;
     for (int64_t c = 0; c < n; c++) {
-        double y = dki_ref_target(net, batch, row, c);
+        double y = dki_ref_target(net, sample->batch, sample->row, c), a = sample->a[c];
         if (net->loss.kind == DK_LOSS_SIGMOID_CROSS_ENTROPY)
-            error += sigmoid_error(a[c], y, a_error[c], unit, &gradient_error[c]);
+            error += sigmoid_error(a, y, a_error[c], unit, &gradient_error[c]);
         else
-            error += residual_error(&net->loss, a[c] - y, a_error[c], unit, &gradient_error[c]);
+            error += residual_error(&net->loss, a - y, a_error[c], unit, &gradient_error[c]);
         gradient_error[c] /= (double)n;
     }
     return error / (double)n;

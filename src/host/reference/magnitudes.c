@@ -65,12 +65,13 @@ void dki_ref_magnitudes(const dki_ref_net *net, const dki_ref_batch *batch,
         }
     }
     size_t last = net->layer_count;
+    double total = dki_ref_total_weight(net, batch);
     magnitudes->loss = 0;
-    for (int64_t row = 0; row < pass->rows; row++)
-        magnitudes->loss +=
-            dki_ref_share(net, batch, row) *
-            fabs(dki_ref_sample_loss(net, batch, row,
-                                     pass->a[last] + row * net->layers[last - 1].width));
+    for (int64_t row = 0; row < pass->rows; row++) {
+        const double *a = pass->a[last] + row * net->layers[last - 1].width;
+        dki_ref_sample sample = dki_ref_sample_of(net, batch, row, a);
+        magnitudes->loss += dki_ref_share(batch, total, row) * fabs(dki_ref_sample_loss(&sample));
+    }
 }
 
 dki_ref_comparison dki_ref_compare(int64_t count, const float *x, const double *r,

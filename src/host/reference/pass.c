@@ -115,11 +115,14 @@ dk_status dki_ref_mean_loss(const dki_ref_net *net, const dki_ref_batch *batch,
                             dki_ref_tensors *pass) {
     DKI_TRY(dki_ref_batch_check(net, batch));
     int64_t n = width(net, net->layer_count);
+    double total = dki_ref_total_weight(net, batch);
     pass->loss = 0;
     for (int64_t row = 0; row < batch->rows; row++) {
-        const double *a = pass->a[net->layer_count] + row * n;
-        double share = dki_ref_share(net, batch, row);
-        if (share != 0) pass->loss += share * dki_ref_sample_loss(net, batch, row, a);
+        double share = dki_ref_share(batch, total, row);
+        if (share == 0) continue;
+        dki_ref_sample sample =
+            dki_ref_sample_of(net, batch, row, pass->a[net->layer_count] + row * n);
+        pass->loss += share * dki_ref_sample_loss(&sample);
     }
     return DK_OK;
 }
@@ -175,13 +178,14 @@ dk_status dki_ref_backward(const dki_ref_net *net, const dki_ref_batch *batch,
                            dki_ref_tensors *pass) {
     DKI_TRY(dki_ref_mean_loss(net, batch, pass));
     size_t last = net->layer_count;
+    int64_t n = width(net, last);
+    double total = dki_ref_total_weight(net, batch);
     clear_gradients(net, pass);
     for (int64_t row = 0; row < pass->rows; row++) {
-        int64_t n = width(net, last);
+        dki_ref_sample sample = dki_ref_sample_of(net, batch, row, pass->a[last] + row * n);
         for (int64_t j = 0; j < n; j++)
-            pass->delta[last][row * n + j] =
-                dki_ref_gradient_of(net, batch, row, pass->a[last] + row * n, j);
-        backward_sample(net, pass, row, dki_ref_share(net, batch, row));
+            pass->delta[last][row * n + j] = dki_ref_sample_gradient(&sample, j);
+        backward_sample(net, pass, row, dki_ref_share(batch, total, row));
     }
     return DK_OK;
 }

@@ -98,9 +98,12 @@ dk_status dki_ref_backward(const dki_ref_net *net, const dki_ref_batch *batch,
  *  pass->loss is left alone. */
 void dki_ref_backward_given(const dki_ref_net *net, const double *dl_da, dki_ref_tensors *pass);
 
-/** The factor of l_i in the mean loss: w_i/Σ_j w_j with the sample weights w; with labels and class
- *  weights c, whose l_i contains c already, w_i/Σ_j w_j c_{y_j} as PyTorch has it. */
-double dki_ref_share(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row);
+/** Σ_j w_j over a batch with the sample weights w; with labels and class weights c Σ_j w_j c_{y_j}. */
+double dki_ref_total_weight(const dki_ref_net *net, const dki_ref_batch *batch);
+
+/** The factor of l_i in the mean loss: w_i/total. With class weights l_i contains c_{y_i} already, as
+ *  PyTorch has it. */
+double dki_ref_share(const dki_ref_batch *batch, double total, int64_t row);
 
 /* --- how far single precision may be off ------------------------------------------------------ */
 
