@@ -265,7 +265,7 @@ INSTANTIATE_TEST_SUITE_P(Running, CommandFaults, testing::ValuesIn(commands),
 
 // A command that ends in the middle hands its memory to the system; what leaks in the library the
 // other programs find.
-extern "C" int __lsan_is_turned_off();
+extern "C" [[gnu::visibility("default")]] int __lsan_is_turned_off();
 extern "C" int __lsan_is_turned_off() {
     return faults::is_child;
 }
