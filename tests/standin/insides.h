@@ -95,6 +95,7 @@ struct Event {
 
 struct Region {
     char *data = nullptr;
+    void *block = nullptr; // of the heap
     size_t bytes = 0;
     bool device = false;
     dki_gpu *owner = nullptr;

@@ -1,5 +1,6 @@
 // Device and pinned memory of the stand-in. Device memory starts as 0xFF bytes (NaN in every type),
-// so that nothing lives on zeros that nobody wrote.
+// so that nothing lives on zeros that nobody wrote. Pinned memory starts as zeros, as gpu.h says, from calloc,
+// which has them for nothing: most of a context's megabytes are never touched by a small training.
 #include "insides.h"
 
 #include <cstdlib>
@@ -64,8 +65,27 @@ const Region *Device::find(const void *p, size_t bytes) const {
 
 void Device::release(const Region &region) {
     allow(region.data, region.bytes);
-    memset(region.data, 0xFF, region.bytes); // whoever reads it later gets garbage
-    free(region.data);
+    if (region.device)
+        memset(region.data, 0xFF, region.bytes); // whoever reads it later gets garbage
+    free(region.block);
+}
+
+/// A block of the heap, and where in it the memory begins: at its start, or, as calloc knows no
+/// boundaries, a little later.
+static char *memory_of_heap(size_t bytes, bool on_device, void **block) {
+    constexpr size_t boundary = 256;
+    if (on_device) {
+        *block = aligned_alloc(boundary, (bytes + boundary - 1) / boundary * boundary);
+        if (!*block) return nullptr;
+        memset(*block, 0xFF, bytes);
+        forbid(*block, bytes);
+        return static_cast<char *>(*block);
+    }
+    *block = calloc(1, bytes + boundary);
+    if (!*block) return nullptr;
+    const size_t before = boundary - reinterpret_cast<uintptr_t>(*block) % boundary;
+    forbid(*block, before);
+    return static_cast<char *>(*block) + before;
 }
 
 static dk_status allocate(dki_gpu *gpu, const char *call, size_t bytes, bool on_device,
@@ -77,14 +97,12 @@ static dk_status allocate(dki_gpu *gpu, const char *call, size_t bytes, bool on_
     if (bytes == 0) bytes = 1; // so that it has an address, as in gpu_memory.c
     const size_t total = on_device ? d.device_total : d.pinned_total, used = d.in_use(on_device);
     const size_t left = used < total ? total - used : 0;
-    void *data = bytes > left ? nullptr : aligned_alloc(256, (bytes + 255) / 256 * 256);
+    void *block = nullptr;
+    char *const data = bytes > left ? nullptr : memory_of_heap(bytes, on_device, &block);
     if (!data)
         return dki_fail(DK_E_MEMORY, "%s: %zu bytes wanted, %zu of %zu free (stand-in)", call,
                         bytes, left, total);
-    memset(data, on_device ? 0xFF : 0, bytes);
-    if (on_device) forbid(data, bytes);
-    auto *start = static_cast<char *>(data);
-    d.regions[start] = Region{start, bytes, on_device, gpu};
+    d.regions[data] = Region{data, block, bytes, on_device, gpu};
     ++d.counts.allocations;
     *memory = data;
     return DK_OK;
