@@ -105,26 +105,31 @@ unsigned Grid::next() {
     return round_[0];
 }
 
-void Grid::make_current(unsigned thread) {
+inline void Grid::make_current(unsigned thread) {
     current_ = thread;
     threadIdx = threads_[thread].index;
 }
 
-/// Lets `thread` go on, or the host where there is none.
-void Grid::switch_from(Fiber &fiber, unsigned thread) {
-    if (thread == nobody) return Fiber::switch_to(fiber, host_);
-    make_current(thread);
-    Fiber *to = threads_[thread].fiber;
-    if (to == &fiber) return;
-    if (to == nullptr && idle_.empty()) {
+/// For a thread that starts.
+Fiber *Grid::take_fiber() {
+    if (idle_.empty()) {
         fibers_.push_back(std::make_unique<Fiber>([] { grid().work(); }));
-        idle_.push_back(fibers_.back().get());
+        return fibers_.back().get();
     }
-    if (to == nullptr) {
-        to = threads_[thread].fiber = idle_.back();
-        idle_.pop_back();
+    Fiber *const fiber = idle_.back();
+    idle_.pop_back();
+    return fiber;
+}
+
+/// Lets `thread` go on, or the host where there is none.
+inline void Grid::switch_from(Fiber &fiber, unsigned thread) {
+    Fiber *to = &host_;
+    if (thread != nobody) {
+        make_current(thread);
+        if (threads_[thread].fiber == nullptr) threads_[thread].fiber = take_fiber();
+        to = threads_[thread].fiber;
     }
-    Fiber::switch_to(fiber, *to);
+    if (to != &fiber) Fiber::switch_to(fiber, *to);
 }
 
 void Grid::work() {
@@ -147,7 +152,7 @@ void Grid::work() {
 }
 
 /// The current thread stops until it is released.
-void Grid::wait() {
+inline void Grid::wait() {
     const unsigned self = current_;
     switch_from(*threads_[self].fiber, next());
     if (failed_) throw Abandoned();
@@ -229,6 +234,33 @@ void Grid::fail(const std::string &text) {
     throw Abandoned();
 }
 
+// Functions of their own, so that their texts take no room on the stacks of those that don't fail.
+
+void Grid::fail_at_another_barrier(const char *name, Site site) {
+    fail(place(barrier_.first) + " " + state(barrier_.first) + ", " + place(current_) + " in " +
+         name + " at " + site.file + ":" + std::to_string(site.line));
+}
+
+void Grid::fail_at_barrier_alone() {
+    fail(place(current_) + " " + state(current_) + ", but " + std::to_string(size_ - unfinished_) +
+         " threads of the block have ended");
+}
+
+/// A mask without the lane itself, or with one that won't come.
+void Grid::fail_in_warp(const Warp &warp, const WarpCall &call) {
+    const std::string here = place(current_) + " " + state(current_);
+    if (!(call.mask >> current_ % 32 & 1)) fail(here + " with a mask without its lane");
+    const unsigned absent = call.mask & (warp.finished | ~warp.exists);
+    const unsigned lane = static_cast<unsigned>(__builtin_ctz(absent));
+    fail(here + " for lane " + std::to_string(lane) +
+         (warp.exists >> lane & 1 ? ", which has ended" : ", which the block doesn't have"));
+}
+
+void Grid::fail_with_another_call(unsigned thread) {
+    fail(place(thread) + " " + state(thread) + ", but " + place(current_) + " " + state(current_) +
+         " with it");
+}
+
 // --- the barrier and the warp ----------------------------------------------------------------------
 
 int Grid::barrier(const char *name, bool predicate, Site site) {
@@ -239,13 +271,9 @@ int Grid::barrier(const char *name, bool predicate, Site site) {
         barrier_.nonzero = 0;
     } else if (barrier_.site.line != site.line || !same(barrier_.name, name) ||
                !same(barrier_.site.file, site.file)) {
-        fail(place(barrier_.first) + " " + state(barrier_.first) + ", " + place(current_) + " in " +
-             name + " at " + site.file + ":" + std::to_string(site.line));
+        fail_at_another_barrier(name, site);
     }
-    if (unfinished_ != size_) {
-        fail(place(current_) + " " + state(current_) + ", but " +
-             std::to_string(size_ - unfinished_) + " threads of the block have ended");
-    }
+    if (unfinished_ != size_) fail_at_barrier_alone();
     barrier_.nonzero += predicate;
     if (++barrier_.waiting == size_) {
         barrier_.waiting = 0;
@@ -266,13 +294,8 @@ std::uint64_t Grid::exchange(const WarpCall &call) {
     self.call = call;
     warp.waiting |= bit;
     ++waiting_in_warps_;
-    if (!(call.mask & bit))
-        fail(place(current_) + " " + state(current_) + " with a mask without its lane");
-    if (const unsigned absent = call.mask & (warp.finished | ~warp.exists)) {
-        const unsigned lane = static_cast<unsigned>(__builtin_ctz(absent));
-        fail(place(current_) + " " + state(current_) + " for lane " + std::to_string(lane) +
-             (warp.exists >> lane & 1 ? ", which has ended" : ", which the block doesn't have"));
-    }
+    if (!(call.mask & bit) || (call.mask & (warp.finished | ~warp.exists)))
+        fail_in_warp(warp, call);
     if ((call.mask & ~warp.waiting) == 0) complete(warp, first, call);
     wait();
     return self.result;
@@ -286,8 +309,7 @@ void Grid::complete(Warp &warp, unsigned first, const WarpCall &call) {
         const WarpCall &other = threads_[thread].call;
         if (other.mask != call.mask || other.site.line != call.site.line ||
             !same(other.name, call.name) || !same(other.site.file, call.site.file)) {
-            fail(place(thread) + " " + state(thread) + ", but " + place(current_) + " " +
-                 state(current_) + " with it");
+            fail_with_another_call(thread);
         }
         votes |= (other.value != 0 ? 1u : 0u) << thread % 32;
     }

@@ -63,6 +63,7 @@ class Grid {
     bool begin_block();
     unsigned next();
     void make_current(unsigned thread);
+    Fiber *take_fiber();
     void switch_from(Fiber &fiber, unsigned thread);
     void wait();
     void finish();
@@ -74,6 +75,10 @@ class Grid {
     std::string state(unsigned thread) const;
     void note(const std::string &text);
     [[noreturn]] void fail(const std::string &text);
+    [[noreturn, gnu::noinline]] void fail_at_another_barrier(const char *name, Site site);
+    [[noreturn, gnu::noinline]] void fail_at_barrier_alone();
+    [[noreturn, gnu::noinline]] void fail_in_warp(const Warp &warp, const WarpCall &call);
+    [[noreturn, gnu::noinline]] void fail_with_another_call(unsigned thread);
 
     const Launch *launch_ = nullptr;
     Order order_{0};
