@@ -40,7 +40,7 @@ for program in "$out/deltak" "$out/contestant" "$out/probe_cublaslt" "$out"/test
     copy_libraries "$program"
 done
 # oneDNN is most of the bundle, and shrinks to a quarter; run.sh unpacks it.
-find "$out/lib" -type f -size +8M ! -name 'libdeltak*' -exec gzip -9n {} +
+find "$out/lib" -type f -size +8M ! -name 'libdeltak*' -print0 | xargs -0 -r -n 1 -P "$(nproc)" gzip -9n
 # The tests have libdeltak's objects in themselves, and look for the plugin beside themselves.
 ln -s ../lib/libdeltak_cuda.so "$out/tests/libdeltak_cuda.so"
 

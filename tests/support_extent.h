@@ -20,6 +20,11 @@ inline int64_t one_in_if_short(int64_t some) {
     return std::getenv("DELTAK_TEST_SHORT") ? some : 1;
 }
 
+/// Whether a single long case is tried, too: not with $DELTAK_TEST_SHORT.
+inline bool tries_long_cases() {
+    return !std::getenv("DELTAK_TEST_SHORT");
+}
+
 } // namespace support
 
 #endif

@@ -1,6 +1,7 @@
 // The loss kernels under the thread emulator: Δ_L of elementwise losses has the bits of the scalar
 // formulas, the loss of a row is its sum in double.
 #include "simt/losses.h"
+#include "support_extent.h"
 
 extern "C" {
 #include "kernels/loss.h"
@@ -151,6 +152,7 @@ TEST(LossKernel, TheSameBitsInAnyOrderOfThreads) {
 
 // More rows than the largest grid takes in one turn.
 TEST(LossKernel, TheGridGoesRound) {
+    if (!support::tries_long_cases()) GTEST_SKIP() << "2 million threads";
     const Size size = {int64_t{8192} * 256 + 300, 1};
     for (const dk_loss kind : {DK_LOSS_MSE, DK_LOSS_SOFTMAX_CROSS_ENTROPY}) {
         Loss loss = normal(DKI_ELEMENT_F32, size, {0, 0}, kind);
