@@ -8,8 +8,12 @@ static bool is_cross_entropy(dk_loss kind) {
     return kind == DK_LOSS_SOFTMAX_CROSS_ENTROPY || kind == DK_LOSS_SIGMOID_CROSS_ENTROPY;
 }
 
+int64_t dki_ref_outputs(const dki_ref_net *net) {
+    return net->layers[net->layer_count - 1].width;
+}
+
 dk_status dki_ref_batch_check(const dki_ref_net *net, const dki_ref_batch *batch) {
-    int64_t n = net->layers[net->layer_count - 1].width;
+    int64_t n = dki_ref_outputs(net);
     DKI_REQUIRE((batch->labels != NULL) != (batch->targets != NULL), DK_E_ARGUMENT,
                 "reference: give either labels or targets");
     DKI_REQUIRE(!batch->labels || is_cross_entropy(net->loss.kind), DK_E_ARGUMENT,
@@ -30,7 +34,7 @@ dk_status dki_ref_batch_check(const dki_ref_net *net, const dki_ref_batch *batch
 }
 
 double dki_ref_target(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row, int64_t c) {
-    int64_t n = net->layers[net->layer_count - 1].width;
+    int64_t n = dki_ref_outputs(net);
     double y = batch->labels ? (batch->labels[row] == c ? 1 : 0) : batch->targets[row * n + c];
     if (net->loss.kind != DK_LOSS_SOFTMAX_CROSS_ENTROPY) return y;
     double epsilon = net->loss.label_smoothing;
@@ -55,18 +59,14 @@ double dki_ref_share(const dki_ref_batch *batch, double total, int64_t row) {
     return (batch->weights ? batch->weights[row] : 1) / total;
 }
 
-static int64_t classes(const dki_ref_net *net) {
-    return net->layers[net->layer_count - 1].width;
-}
-
 dki_ref_sample dki_ref_sample_of(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
                                  const double *a) {
     dki_ref_sample sample = {net, batch, row, a, a[0], 0, 0};
     if (net->loss.kind != DK_LOSS_SOFTMAX_CROSS_ENTROPY) return sample;
     double sum = 0;
-    for (int64_t k = 1; k < classes(net); k++)
+    for (int64_t k = 1; k < dki_ref_outputs(net); k++)
         if (a[k] > sample.largest) sample.largest = a[k];
-    for (int64_t k = 0; k < classes(net); k++) {
+    for (int64_t k = 0; k < dki_ref_outputs(net); k++) {
         sum += exp(a[k] - sample.largest);
         sample.mass += dki_ref_class_weight(&net->loss, k) * dki_ref_target(net, batch, row, k);
     }
@@ -75,7 +75,7 @@ dki_ref_sample dki_ref_sample_of(const dki_ref_net *net, const dki_ref_batch *ba
     return sample;
 }
 
-static double log_softmax(const dki_ref_sample *sample, int64_t c) {
+double dki_ref_log_softmax(const dki_ref_sample *sample, int64_t c) {
     return sample->a[c] - sample->largest - sample->log_sum;
 }
 
@@ -110,13 +110,13 @@ static double residual_loss_prime(const dki_ref_loss *loss, double r) {
 
 double dki_ref_sample_loss(const dki_ref_sample *sample) {
     const dki_ref_loss *loss = &sample->net->loss;
-    int64_t n = classes(sample->net);
+    int64_t n = dki_ref_outputs(sample->net);
     double sum = 0;
     for (int64_t c = 0; c < n; c++) {
         double y = dki_ref_target(sample->net, sample->batch, sample->row, c), a = sample->a[c];
         switch (loss->kind) {
         case DK_LOSS_SOFTMAX_CROSS_ENTROPY:
-            if (y != 0) sum -= dki_ref_class_weight(loss, c) * y * log_softmax(sample, c);
+            if (y != 0) sum -= dki_ref_class_weight(loss, c) * y * dki_ref_log_softmax(sample, c);
             break;
         case DK_LOSS_SIGMOID_CROSS_ENTROPY:
             /* 1 − σ(z) = σ(−z) */
@@ -132,11 +132,12 @@ double dki_ref_sample_loss(const dki_ref_sample *sample) {
 double dki_ref_sample_gradient(const dki_ref_sample *sample, int64_t j) {
     const dki_ref_loss *loss = &sample->net->loss;
     double y = dki_ref_target(sample->net, sample->batch, sample->row, j), a = sample->a[j];
-    double n = (double)classes(sample->net);
+    double n = (double)dki_ref_outputs(sample->net);
     switch (loss->kind) {
     case DK_LOSS_SOFTMAX_CROSS_ENTROPY:
         /* −Σ_c w_c y_c ∂log p_c/∂a_j = −Σ_c w_c y_c ([c = j] − p_j) */
-        return sample->mass * exp(log_softmax(sample, j)) - dki_ref_class_weight(loss, j) * y;
+        return sample->mass * exp(dki_ref_log_softmax(sample, j)) -
+               dki_ref_class_weight(loss, j) * y;
     case DK_LOSS_SIGMOID_CROSS_ENTROPY:
         return (dki_ref_g(DK_SIGMOID, 0, a) - y) / n;
     default:

@@ -7,6 +7,9 @@
 /** Labels or targets, in range, and weights ≥ 0 with a positive sum. DK_E_ARGUMENT, DK_E_DATA. */
 dk_status dki_ref_batch_check(const dki_ref_net *net, const dki_ref_batch *batch);
 
+/** n_L: numbers that a row of a⁽ᴸ⁾ has. */
+int64_t dki_ref_outputs(const dki_ref_net *net);
+
 /** y_c of a row: of the one-hot vector with labels, smoothed for softmax cross-entropy. */
 double dki_ref_target(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row, int64_t c);
 
@@ -19,12 +22,15 @@ typedef struct dki_ref_sample {
     const dki_ref_batch *batch;
     int64_t row;
     const double *a;
-    double largest, log_sum; /* log softmax(a)_c = a_c − largest − log_sum: nothing overflows */
+    double largest, log_sum; /* m = max a, log Σ_k e^{a_k − m} */
     double mass;             /* Σ_c w_c y_c */
 } dki_ref_sample;
 
 dki_ref_sample dki_ref_sample_of(const dki_ref_net *net, const dki_ref_batch *batch, int64_t row,
                                  const double *a);
+
+/** log softmax(a)_c = a_c − m − log Σ_k e^{a_k − m}: nothing overflows. Softmax cross-entropy alone. */
+double dki_ref_log_softmax(const dki_ref_sample *sample, int64_t c);
 
 /** l of the row. */
 double dki_ref_sample_loss(const dki_ref_sample *sample);

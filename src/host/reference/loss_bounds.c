@@ -36,34 +36,32 @@ static double sigmoid_error(double z, double y, double z_error, double unit,
  * the sum of the exponentials, and of the shift by the largest a or by the log-sum-exp, either of
  * which an implementation may take. */
 typedef struct log_softmax_row {
-    double largest; /* m */
-    double log_sum; /* log Σ_k e^{a_k − m} */
-    double spread;  /* Σ_k p_k (m − a_k) */
+    double spread; /* Σ_k p_k (m − a_k) */
     double largest_error;
     double terms;
 } log_softmax_row;
 
 static log_softmax_row log_softmax_of(const dki_ref_sample *sample, const double *a_error,
                                       int64_t n) {
-    log_softmax_row row = {sample->largest, sample->log_sum, 0, 0, (double)n};
+    log_softmax_row row = {0, 0, (double)n};
     for (int64_t k = 0; k < n; k++) {
-        double below = row.largest - sample->a[k];
         row.largest_error = fmax(row.largest_error, a_error[k]);
-        row.spread += exp(-below - row.log_sum) * below;
+        row.spread += exp(dki_ref_log_softmax(sample, k)) * (sample->largest - sample->a[k]);
     }
     return row;
 }
 
-static double log_softmax_error(const log_softmax_row *row, double a, double unit) {
-    double roundings = 2 * (row->largest - a) + row->spread + 8 * row->log_sum + row->terms + 16 +
-                       2 * (fabs(row->largest) + fabs(a) + 2 * row->largest_error);
+static double log_softmax_error(const dki_ref_sample *sample, const log_softmax_row *row, double a,
+                                double unit) {
+    double roundings = 2 * (sample->largest - a) + row->spread + 8 * sample->log_sum + row->terms +
+                       16 + 2 * (fabs(sample->largest) + fabs(a) + 2 * row->largest_error);
     return 2 * row->largest_error + dki_ref_gamma(1, unit) * roundings;
 }
 
 static double softmax_error(const dki_ref_sample *sample, const double *a_error, double unit,
                             double *gradient_error) {
     const dki_ref_net *net = sample->net;
-    int64_t n = net->layers[net->layer_count - 1].width;
+    int64_t n = dki_ref_outputs(net);
     log_softmax_row softmax = log_softmax_of(sample, a_error, n);
     double mass = 0, error = 0, gamma = dki_ref_gamma((double)n + 8, unit);
     for (int64_t c = 0; c < n; c++)
@@ -72,8 +70,8 @@ static double softmax_error(const dki_ref_sample *sample, const double *a_error,
     for (int64_t c = 0; c < n; c++) {
         double y = dki_ref_class_weight(&net->loss, c) *
                    fabs(dki_ref_target(net, sample->batch, sample->row, c));
-        double log_p = sample->a[c] - softmax.largest - softmax.log_sum, p = exp(log_p);
-        double log_error = log_softmax_error(&softmax, sample->a[c], unit);
+        double log_p = dki_ref_log_softmax(sample, c), p = exp(log_p);
+        double log_error = log_softmax_error(sample, &softmax, sample->a[c], unit);
         /* p̂ = p e^(error of log p), and exp's own rounding */
         double p_error = p * expm1(log_error) + gamma * p * exp(log_error) + DKI_REF_UNDERFLOW;
         gradient_error[c] = mass * p_error + gamma * (mass * (p + p_error) + y);
@@ -85,7 +83,7 @@ static double softmax_error(const dki_ref_sample *sample, const double *a_error,
 double dki_ref_loss_error(const dki_ref_sample *sample, const double *a_error, double unit,
                           double *gradient_error) {
     const dki_ref_net *net = sample->net;
-    int64_t n = net->layers[net->layer_count - 1].width;
+    int64_t n = dki_ref_outputs(net);
     if (net->loss.kind == DK_LOSS_SOFTMAX_CROSS_ENTROPY)
         return softmax_error(sample, a_error, unit, gradient_error);
     double error = 0;

@@ -68,7 +68,7 @@ void dki_ref_magnitudes(const dki_ref_net *net, const dki_ref_batch *batch,
     double total = dki_ref_total_weight(net, batch);
     magnitudes->loss = 0;
     for (int64_t row = 0; row < pass->rows; row++) {
-        const double *a = pass->a[last] + row * net->layers[last - 1].width;
+        const double *a = pass->a[last] + row * dki_ref_outputs(net);
         dki_ref_sample sample = dki_ref_sample_of(net, batch, row, a);
         magnitudes->loss += dki_ref_share(batch, total, row) * fabs(dki_ref_sample_loss(&sample));
     }
