@@ -70,22 +70,16 @@ void Device::release(const Region &region) {
     free(region.block);
 }
 
-/// A block of the heap, and where in it the memory begins: at its start, or, as calloc knows no
-/// boundaries, a little later.
-static char *memory_of_heap(size_t bytes, bool on_device, void **block) {
+/// Zeros in a block of the heap, on a boundary that calloc doesn't know; what lies beside them is forbidden.
+static char *memory_of_heap(size_t bytes, void **block) {
     constexpr size_t boundary = 256;
-    if (on_device) {
-        *block = aligned_alloc(boundary, (bytes + boundary - 1) / boundary * boundary);
-        if (!*block) return nullptr;
-        memset(*block, 0xFF, bytes);
-        forbid(*block, bytes);
-        return static_cast<char *>(*block);
-    }
-    *block = calloc(1, bytes + boundary);
-    if (!*block) return nullptr;
-    const size_t before = boundary - reinterpret_cast<uintptr_t>(*block) % boundary;
-    forbid(*block, before);
-    return static_cast<char *>(*block) + before;
+    auto *const first = static_cast<char *>(calloc(1, bytes + boundary));
+    *block = first;
+    if (!first) return nullptr;
+    const size_t before = boundary - reinterpret_cast<uintptr_t>(first) % boundary;
+    forbid(first, before);
+    forbid(first + before + bytes, boundary - before);
+    return first + before;
 }
 
 static dk_status allocate(dki_gpu *gpu, const char *call, size_t bytes, bool on_device,
@@ -98,10 +92,14 @@ static dk_status allocate(dki_gpu *gpu, const char *call, size_t bytes, bool on_
     const size_t total = on_device ? d.device_total : d.pinned_total, used = d.in_use(on_device);
     const size_t left = used < total ? total - used : 0;
     void *block = nullptr;
-    char *const data = bytes > left ? nullptr : memory_of_heap(bytes, on_device, &block);
+    char *const data = bytes > left ? nullptr : memory_of_heap(bytes, &block);
     if (!data)
         return dki_fail(DK_E_MEMORY, "%s: %zu bytes wanted, %zu of %zu free (stand-in)", call,
                         bytes, left, total);
+    if (on_device) {
+        memset(data, 0xFF, bytes);
+        forbid(data, bytes);
+    }
     d.regions[data] = Region{data, block, bytes, on_device, gpu};
     ++d.counts.allocations;
     *memory = data;
