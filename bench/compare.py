@@ -178,6 +178,12 @@ def settle(parser, options):
             if name not in allowed:
                 parser.error(f"no {what} {name!r} on {options.kind}; there are "
                              f"{', '.join(allowed)}")
+    for peer, names in options.settings.items():
+        known = contestants.SETTINGS[options.kind].get(peer, [])
+        for name in names:
+            if name not in known:
+                parser.error(f"no setting {name!r} of {peer} on {options.kind}; there are "
+                             f"{', '.join(known) or 'none'}: --settings PEER:SETTING,…")
     options.machine = machine.describe()
 
 

@@ -91,7 +91,7 @@ class Compare(unittest.TestCase):
     def test_other_losses_are_status_1(self):
         peer = os.path.join(HERE, "peer.py")
         status, errors, result = compare("--peers", "torch", "--python", peer, "--settings",
-                                         "torch:lies,missing", "--optimizers", "sgd")
+                                         "torch:eager-fused,eager-foreach", "--optimizers", "sgd")
         self.assertEqual(status, 1, errors)
         self.assertIn("losses disagree", errors)
         deltak, lies, missing = result["runs"][0]["contestants"]
@@ -105,7 +105,7 @@ class Compare(unittest.TestCase):
     def test_a_peer_may_die(self):
         peer = os.path.join(HERE, "peer.py")
         status, errors, result = compare("--peers", "torch", "--python", peer, "--settings",
-                                         "torch:crashes", "--optimizers", "sgd")
+                                         "torch:compile-fused", "--optimizers", "sgd")
         self.assertEqual(status, 1, errors)  # its losses were wrong before it died
         deltak, dead = result["runs"][0]["contestants"]
         self.assertEqual(dead["failed"], "the peer's last words")
@@ -115,6 +115,18 @@ class Compare(unittest.TestCase):
         status, errors, result = compare("--peers", "none", "--budget", "5")
         self.assertEqual((status, result), (0, None))
         self.assertIn("not reached: 2 of 2", errors)
+
+    # A misspelt setting is told at once, not by each peer's traceback after its packages are loaded.
+    def test_an_unknown_setting_is_refused(self):
+        for settings, said in (("torch:eagre-fused", "no setting 'eagre-fused' of torch on cpu"),
+                               ("torch:graph-fused", "no setting 'graph-fused' of torch on cpu"),
+                               ("torch", "no setting '' of torch on cpu"),
+                               ("jax:jit,", "no setting '' of jax on cpu"),
+                               ("trch:eager-fused", "no peer 'trch' on cpu"),
+                               ("deltak:fast", "no setting 'fast' of deltak on cpu")):
+            status, errors, result = compare("--settings", settings)
+            self.assertEqual((status, result), (2, None), settings)
+            self.assertIn(said, errors)
 
     def test_a_network_that_deltak_refuses_is_status_2(self):
         status, errors, _ = compare("--peers", "none", "--layers", "16,0,10")
