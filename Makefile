@@ -4,6 +4,8 @@
 #   make demo    trains on handwritten digits  make format   formats the sources
 #   make test    builds and runs every test    make clean    removes build/
 #   make deps    installs what is missing (Debian; the others call it)
+#   make install   builds the library and the command, no tests, and installs them: PREFIX=/usr/local,
+#                  DESTDIR= for packagers
 #   make valgrind  a small training and its use under memcheck (half a minute)
 #   make lint    clang-tidy, cppcheck and shellcheck over the sources: a minute, and nothing is built
 #
@@ -38,7 +40,10 @@ SOAK_SECONDS ?= 3600
 SOAK_THREADS ?= 0
 SOURCES = $(shell git ls-files '*.c' '*.h' '*.cpp' '*.hpp' '*.cu' '*.cuh')
 
-.PHONY: all deps demo test bench reliability fuzz soak gpu-bundle gpu-test gpu-sanitize format check-format \
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+.PHONY: all deps product demo install test bench reliability fuzz soak gpu-bundle gpu-test gpu-sanitize format check-format \
         lint valgrind clean
 
 all: deps
@@ -48,7 +53,17 @@ all: deps
 deps:
 	@scripts/setup-debian.sh
 
-demo: all
+# What is installed: neither tests nor benchmarks.
+product: deps
+	cmake --preset release $(CMAKE_FLAGS)
+	cmake --build $(BUILD) -j$(JOBS) --target deltak_product
+
+# The folder for the plugin is compiled in, so that the prefix is known before the build.
+install:
+	@$(MAKE) product CMAKE_FLAGS='-DCMAKE_INSTALL_PREFIX=$(PREFIX) $(CMAKE_FLAGS)'
+	DESTDIR='$(DESTDIR)' cmake --install $(BUILD)
+
+demo: product
 	@mkdir -p $(DEMO)
 	$(DELTAK) train --data builtin:digits --valid-fraction 0.2 --hidden 128,128 --epochs 20 \
 	    --batch 32 --lr 3e-3 --dropout 0.2 \

@@ -1,6 +1,9 @@
 /* deltak inside an application that uses the GPU itself: its stream, and batches that already lie in
  * device memory. Needs no CUDA header. SPDX-License-Identifier: MIT
  *
+ * deltak.h, which this header includes, is the API; README.md says how to build, install and link, and
+ * docs/cuda.md what happens on the GPU.
+ *
  * Conventions are those of deltak.h. Every function here gives DK_E_STATE for a context on the CPU.
  * Pointers are looked at before they are used: one that isn't memory of the context's GPU, or isn't
  * aligned as said, is DK_E_ARGUMENT, and nothing runs. */
