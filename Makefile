@@ -73,7 +73,7 @@ demo: product
 	@echo "The network: $(DEMO)/digits.safetensors   the learning curve: $(DEMO)/curve.svg"
 
 test: all
-	ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS)
+	@scripts/test.sh $(BUILD) -j$(JOBS)
 
 # The peers' packages come from PyPI, once; without them deltak is measured beside its floor alone.
 $(PEERS)/installed:
@@ -109,7 +109,7 @@ gpu-bundle: all
 	scripts/gpu-bundle.sh $(BUILD) $(BUNDLE)
 
 gpu-test: all
-	ctest --test-dir $(BUILD) --output-on-failure -L gpu
+	@scripts/test.sh $(BUILD) -L gpu
 
 gpu-sanitize: gpu-bundle
 	$(BUNDLE)/run.sh --sanitize sanitizers
