@@ -57,7 +57,7 @@ dk_status dki_net_make(dk_net **net, dk_context *context, const dk_net_desc *des
     DKI_TRY(dki_new(&context->allocator, &made, 1, "a network"));
     made->references = 1;
     made->context = dki_context_hold(context);
-    pthread_rwlock_init(&made->lock, NULL);
+    dki_fair_lock_init(&made->lock);
     dk_status status = copy_description(made, desc);
     if (status) goto out;
     DKI_TRY_OUT(dki_layout_make(&made->layout, made->layout.places, desc->inputs, made->layers,
@@ -102,7 +102,7 @@ void dk_net_destroy(dk_net *net) {
     dki_release(allocator, net->class_weights);
     dki_release(allocator, net->layout.places);
     dki_release(allocator, net->layers);
-    pthread_rwlock_destroy(&net->lock);
+    dki_fair_lock_destroy(&net->lock);
     dki_release(allocator, net);
     dk_context_destroy(context);
 }

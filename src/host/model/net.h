@@ -2,10 +2,9 @@
 #ifndef DKI_NET_H
 #define DKI_NET_H
 
+#include "base/fair_lock.h"
 #include "model/context.h"
 #include "model/layout.h"
-
-#include <pthread.h>
 
 /** x′ = (x − shift)·scale, on the host and (for the gather operation) on the device. */
 typedef struct dki_scaling {
@@ -32,19 +31,19 @@ struct dk_net {
     bool in_training;   /* atomic: it has a trainer */
     /* counts changes of what a captured step has in it: frozen layers, scalings */
     uint64_t revision;
-    pthread_rwlock_t lock; /* parameters, frozen, scalings and revision: readers and writers of any
-                              thread take turns */
+    dki_fair_lock lock; /* parameters, frozen, scalings and revision: readers and writers of any
+                           thread take turns */
 };
 
 /** Waits until nobody writes the network, or uses it at all; unlock returns `status`. */
 static inline void dki_net_lock_read(const dk_net *net) {
-    pthread_rwlock_rdlock(&((dk_net *)(uintptr_t)net)->lock);
+    dki_fair_lock_read(&((dk_net *)(uintptr_t)net)->lock);
 }
 static inline void dki_net_lock_write(dk_net *net) {
-    pthread_rwlock_wrlock(&net->lock);
+    dki_fair_lock_write(&net->lock);
 }
 static inline dk_status dki_net_unlock(const dk_net *net, dk_status status) {
-    pthread_rwlock_unlock(&((dk_net *)(uintptr_t)net)->lock);
+    dki_fair_unlock(&((dk_net *)(uintptr_t)net)->lock);
     return status;
 }
 
