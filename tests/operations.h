@@ -355,10 +355,8 @@ inline std::vector<char> workspace_for(Device &device, int64_t rows, int64_t inp
     const dki_layer_shape layer = {inputs, width, DK_TANH, false};
     const dki_plan_request request = {&layer, 1, rows, true, true, false, nullptr, nullptr};
     bool keep_z = false;
-    size_t aux_bytes = 0;
     dki_plan plan{};
     plan.keep_z = &keep_z;
-    plan.aux_bytes = &aux_bytes;
     EXPECT_EQ(DK_OK, device.ops->prepare(device.backend, &request, &plan));
     return std::vector<char>(plan.workspace_bytes);
 }

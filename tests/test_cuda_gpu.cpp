@@ -232,7 +232,7 @@ uint16_t bf16(float value) {
 // Z = max(0, X Wᵀ + b) with elements −1, 0, 1: sums of 64 of them are exact in every type and in
 // any order, so every algorithm that the library offers has one right answer.
 TEST_F(CudaGpu, EveryAlgorithmOfAReluLayerIsExact) {
-    enum { BATCH = 96, IN = 64, OUT = 160, LD_AUX = 256 };
+    enum { BATCH = 96, IN = 64, OUT = 160 };
     if (dki_gpu_facts_of(gpu)->major < 8) GTEST_SKIP() << "no bf16 on this GPU";
     std::vector<float> x(BATCH * IN), w(OUT * IN), bias(OUT);
     uint32_t state = 1;
@@ -242,7 +242,6 @@ TEST_F(CudaGpu, EveryAlgorithmOfAReluLayerIsExact) {
     for (auto *values : {&x, &w, &bias})
         for (float &value : *values) value = next();
     std::vector<uint16_t> x16, w16, bias16, want(BATCH * OUT);
-    std::vector<uint8_t> mask(BATCH * LD_AUX / 8);
     for (float value : x) x16.push_back(bf16(value));
     for (float value : w) w16.push_back(bf16(value));
     for (float value : bias) bias16.push_back(bf16(value));
@@ -251,7 +250,6 @@ TEST_F(CudaGpu, EveryAlgorithmOfAReluLayerIsExact) {
             float z = bias[j];
             for (size_t k = 0; k < IN; ++k) z += x[i * IN + k] * w[j * IN + k];
             want[i * OUT + j] = z > 0 ? bf16(z) : 0;
-            if (z > 0) mask[(i * LD_AUX + j) / 8] |= uint8_t(1u << j % 8);
         }
     dki_product product = {};
     product.m = OUT;
@@ -260,31 +258,25 @@ TEST_F(CudaGpu, EveryAlgorithmOfAReluLayerIsExact) {
     product.ldd = OUT;
     product.trans_a = 1;
     product.type = product.type_d = DKI_ELEMENT_BF16;
-    product.epilogue = DKI_EPILOGUE_RELU_AUX_BIAS;
-    product.ld_aux = LD_AUX;
+    product.epilogue = DKI_EPILOGUE_RELU_BIAS;
     product.alignment = 256;
     product.workspace = int64_t(dki_gpu_facts_of(gpu)->product_workspace);
     dki_algorithm list[16];
     int count = 0;
     ASSERT_EQ(dki_gpu_algorithms(gpu, &product, list, 16, &count), DK_OK) << dk_error_text();
     ASSERT_GT(count, 0);
-    const dki_operands operands = {upload(w16),
-                                   upload(x16),
-                                   on_device<uint16_t>(want.size()),
-                                   upload(bias16),
-                                   on_device<uint8_t>(mask.size()),
-                                   on_device<char>(size_t(product.workspace)),
-                                   nullptr};
+    const dki_operands operands = {
+        upload(w16),    upload(x16), on_device<uint16_t>(want.size()),
+        upload(bias16), nullptr,     on_device<char>(size_t(product.workspace)),
+        nullptr};
     for (int i = 0; i < count; ++i) {
         SCOPED_TRACE(i);
         EXPECT_TRUE(dki_gpu_algorithm_valid(gpu, &product, &list[i]));
         EXPECT_LE(list[i].workspace, product.workspace);
         ASSERT_EQ(dki_gpu_zero(gpu, stream, operands.d, want.size() * 2), DK_OK);
-        ASSERT_EQ(dki_gpu_zero(gpu, stream, operands.aux, mask.size()), DK_OK);
         ASSERT_EQ(dki_gpu_multiply(gpu, stream, &product, &list[i], &operands), DK_OK)
             << dk_error_text();
         EXPECT_EQ(download(static_cast<uint16_t *>(operands.d), want.size()), want);
-        EXPECT_EQ(download(static_cast<uint8_t *>(operands.aux), mask.size()), mask);
     }
 }
 

@@ -92,9 +92,6 @@ const Epilogue epilogues[] = {
     {DKI_EPILOGUE_NONE, CUBLASLT_EPILOGUE_DEFAULT, false, false},
     {DKI_EPILOGUE_BIAS, CUBLASLT_EPILOGUE_BIAS, true, false},
     {DKI_EPILOGUE_RELU_BIAS, CUBLASLT_EPILOGUE_RELU_BIAS, true, false},
-    {DKI_EPILOGUE_RELU_AUX_BIAS, CUBLASLT_EPILOGUE_RELU_AUX_BIAS, true, true},
-    {DKI_EPILOGUE_DRELU, CUBLASLT_EPILOGUE_DRELU, false, true},
-    {DKI_EPILOGUE_DRELU_BGRAD, CUBLASLT_EPILOGUE_DRELU_BGRAD, true, true},
     {DKI_EPILOGUE_GELU_BIAS, CUBLASLT_EPILOGUE_GELU_BIAS, true, false},
     {DKI_EPILOGUE_GELU_AUX_BIAS, CUBLASLT_EPILOGUE_GELU_AUX_BIAS, true, true},
     {DKI_EPILOGUE_DGELU, CUBLASLT_EPILOGUE_DGELU, false, true},
@@ -198,7 +195,7 @@ TEST(CudaProducts, AShareOfTheMultiprocessorsReachesTheLibrary) {
 TEST(CudaProducts, WithoutOperandsAddressesAreAsAlignedAsTheProductSays) {
     for (int alignment = 2; alignment <= 256; alignment *= 2) {
         dki_product product = forward_product();
-        product.epilogue = DKI_EPILOGUE_RELU_AUX_BIAS;
+        product.epilogue = DKI_EPILOGUE_GELU_AUX_BIAS;
         product.ld_aux = 512;
         product.alignment = alignment;
         dki_product_description made;

@@ -129,18 +129,14 @@ TEST(CudaProduct, MultipliedOutInColumnOrderIsTheProductInRowOrder) {
                     }
 }
 
-const std::set<int> without_bias = {DKI_EPILOGUE_NONE, DKI_EPILOGUE_DRELU, DKI_EPILOGUE_DGELU};
-const std::set<int> with_mask = {DKI_EPILOGUE_RELU_AUX_BIAS, DKI_EPILOGUE_DRELU,
-                                 DKI_EPILOGUE_DRELU_BGRAD};
-const std::set<int> with_aux = {DKI_EPILOGUE_RELU_AUX_BIAS, DKI_EPILOGUE_DRELU,
-                                DKI_EPILOGUE_DRELU_BGRAD,   DKI_EPILOGUE_GELU_AUX_BIAS,
-                                DKI_EPILOGUE_DGELU,         DKI_EPILOGUE_DGELU_BGRAD};
+const std::set<int> without_bias = {DKI_EPILOGUE_NONE, DKI_EPILOGUE_DGELU};
+const std::set<int> with_aux = {DKI_EPILOGUE_GELU_AUX_BIAS, DKI_EPILOGUE_DGELU,
+                                DKI_EPILOGUE_DGELU_BGRAD};
 
 /// The product that an epilogue belongs to.
 dki_product_kind kind_of(int epilogue) {
     if (epilogue == DKI_EPILOGUE_BGRADB) return DKI_PRODUCT_PARAMS;
-    const std::set<int> backward = {DKI_EPILOGUE_DRELU, DKI_EPILOGUE_DRELU_BGRAD,
-                                    DKI_EPILOGUE_DGELU, DKI_EPILOGUE_DGELU_BGRAD};
+    const std::set<int> backward = {DKI_EPILOGUE_DGELU, DKI_EPILOGUE_DGELU_BGRAD};
     return backward.count(epilogue) ? DKI_PRODUCT_DATA : DKI_PRODUCT_FORWARD;
 }
 
@@ -165,7 +161,7 @@ struct Example {
         extras.workspace = address(0x40000);
         if (!without_bias.count(epilogue)) extras.bias = address(0x50000);
         if (with_aux.count(epilogue)) extras.aux = address(0x60000);
-        extras.aux_ld = 800; // of GELU's
+        extras.aux_ld = 800;
         make();
     }
     void make() { dki_product_make(&rules, &bare, &extras, &product, &operands); }
@@ -230,20 +226,8 @@ TEST(CudaProduct, EpiloguesTakeWhatTheyNeed) {
         EXPECT_EQ(example.operands.bias, example.extras.bias);
         EXPECT_EQ(example.operands.aux, example.extras.aux);
         EXPECT_EQ(example.operands.workspace, example.extras.workspace);
-        EXPECT_EQ(example.product.ld_aux, with_mask.count(epilogue)
-                                              ? dki_relu_aux_ld(example.product.m)
-                                          : with_aux.count(epilogue) ? 800
-                                                                     : 0);
+        EXPECT_EQ(example.product.ld_aux, with_aux.count(epilogue) ? 800 : 0);
     }
-}
-
-// One bit an element, its columns on 128 bits: 512 outputs need no padding, 784 need 112.
-TEST(CudaProduct, TheMaskHoldsEveryBit) {
-    EXPECT_EQ(dki_relu_aux_ld(1), 128);
-    EXPECT_EQ(dki_relu_aux_ld(128), 128);
-    EXPECT_EQ(dki_relu_aux_ld(129), 256);
-    EXPECT_EQ(dki_relu_aux_ld(784), 896);
-    EXPECT_EQ(dki_relu_aux_bytes(128, 784), 128u * 112u);
 }
 
 // As a key of the table of plans its bytes are compared: what it was made over must not show.
@@ -255,7 +239,7 @@ TEST(CudaProduct, EqualProductsAreEqualBytes) {
     EXPECT_EQ(sizeof(dki_product), 9 * sizeof(int64_t) + 8 * sizeof(int32_t)) << "no padding";
 }
 
-// The least of all addresses counts, the bias's and the mask's, too. Beyond 128 it makes no
+// The least of all addresses counts, the bias's and the auxiliary matrix', too. Beyond 128 it makes no
 // difference to an algorithm, and would make one to the key.
 TEST(CudaProduct, AlignmentIsThatOfTheLeastAlignedAddress) {
     const std::vector<std::function<void(Example &, uintptr_t)>> move = {
@@ -266,7 +250,7 @@ TEST(CudaProduct, AlignmentIsThatOfTheLeastAlignedAddress) {
         [](Example &e, uintptr_t by) { e.extras.aux = address(0x60000 + by); }};
     for (const auto &moved : move)
         for (const uintptr_t by : {2u, 4u, 8u, 16u, 32u, 64u, 96u, 128u, 256u}) {
-            Example example(DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_AUX_BIAS, DKI_ELEMENT_BF16);
+            Example example(DKI_PRODUCT_FORWARD, DKI_EPILOGUE_GELU_AUX_BIAS, DKI_ELEMENT_BF16);
             moved(example, by);
             example.make();
             const uintptr_t lowest = by & (~by + 1);
@@ -346,22 +330,16 @@ const Broken epilogues[] = {
      DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_BIAS},
     {"a bias without use", DK_E_SHAPE, [](Example &e) { e.operands.bias = address(0x50000); }},
     {"no bias gradient", DK_E_SHAPE, [](Example &e) { e.operands.bias = nullptr; },
-     DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU_BGRAD},
-    {"no mask", DK_E_SHAPE, [](Example &e) { e.operands.aux = nullptr; }, DKI_PRODUCT_FORWARD,
-     DKI_EPILOGUE_RELU_AUX_BIAS},
-    {"no mask to apply", DK_E_SHAPE, [](Example &e) { e.operands.aux = nullptr; }, DKI_PRODUCT_DATA,
-     DKI_EPILOGUE_DRELU},
-    {"a mask without use", DK_E_SHAPE, [](Example &e) { e.operands.aux = address(0x60000); }},
-    {"mask columns of 520 bits", DK_E_SHAPE, [](Example &e) { e.product.ld_aux = 520; },
-     DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_AUX_BIAS},
-    {"mask columns below the rows", DK_E_SHAPE, [](Example &e) { e.product.ld_aux = 384; },
-     DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_AUX_BIAS},
-    {"mask columns without a mask", DK_E_SHAPE, [](Example &e) { e.product.ld_aux = 512; }},
+     DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU_BGRAD},
+    {"nowhere to leave GELU's z", DK_E_SHAPE, [](Example &e) { e.operands.aux = nullptr; },
+     DKI_PRODUCT_FORWARD, DKI_EPILOGUE_GELU_AUX_BIAS},
+    {"a z without use", DK_E_SHAPE, [](Example &e) { e.operands.aux = address(0x60000); }},
+    {"columns of a z that isn't there", DK_E_SHAPE, [](Example &e) { e.product.ld_aux = 512; }},
     {"a bias of fp32 for D of bf16's sums", DK_E_UNSUPPORTED,
      [](Example &e) {
-         e.product.epilogue = DKI_EPILOGUE_DRELU_BGRAD, e.operands.bias = address(0x50000);
+         e.product.epilogue = DKI_EPILOGUE_DGELU_BGRAD, e.operands.bias = address(0x50000);
      },
-     DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU, DKI_ELEMENT_BF16},
+     DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU, DKI_ELEMENT_BF16},
     {"GELU's z on 4 elements", DK_E_SHAPE, [](Example &e) { e.product.ld_aux = 804; },
      DKI_PRODUCT_FORWARD, DKI_EPILOGUE_GELU_AUX_BIAS},
     {"GELU's z below the rows", DK_E_SHAPE, [](Example &e) { e.product.ld_aux = 776; },
@@ -395,11 +373,11 @@ const Broken addresses[] = {
     {"D misaligned", DK_E_SHAPE, [](Example &e) { e.operands.d = address(0x30010); }},
     {"the bias misaligned", DK_E_SHAPE, [](Example &e) { e.operands.bias = address(0x50020); },
      DKI_PRODUCT_FORWARD, DKI_EPILOGUE_BIAS},
-    {"the mask misaligned", DK_E_SHAPE, [](Example &e) { e.operands.aux = address(0x60040); },
-     DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU},
-    {"the mask on 8 bytes, as declared", DK_E_SHAPE,
+    {"the auxiliary matrix misaligned", DK_E_SHAPE,
+     [](Example &e) { e.operands.aux = address(0x60040); }, DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU},
+    {"the auxiliary matrix on 8 bytes, as declared", DK_E_SHAPE,
      [](Example &e) { e.extras.aux = address(0x60008), e.make(); }, DKI_PRODUCT_DATA,
-     DKI_EPILOGUE_DRELU},
+     DKI_EPILOGUE_DGELU},
     {"half an fp32 element, as declared", DK_E_SHAPE,
      [](Example &e) { e.bare.a.data = address(0x10002), e.make(); }},
     {"half an element of an fp32 D", DK_E_SHAPE,

@@ -305,10 +305,8 @@ TEST_P(Operations, WhereZIsNotKeptItMakesNoDifference) {
             const dki_plan_request request = {&layer, 1,     size.rows, true,
                                               false,  false, nullptr,   nullptr};
             bool keep_z = false;
-            size_t aux_bytes = 0;
             dki_plan plan{};
             plan.keep_z = &keep_z;
-            plan.aux_bytes = &aux_bytes;
             ASSERT_EQ(DK_OK, device.ops->prepare(device.backend, &request, &plan));
             if (keep_z) continue;
             BackwardData f = {size,

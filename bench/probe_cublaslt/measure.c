@@ -21,8 +21,8 @@ static void describe(const probe_call *call, int copy, dki_product *product,
 /* The library reads what it isn't given, so only what deltak could ask for is asked. (That a bias
  * gradient in 16 bits is too coarse for deltak is no reason not to measure it.) */
 static bool may_ask(const dki_product *product) {
-    if (!dki_epilogue_has_z(product->epilogue)) return true;
-    return product->ld_aux % DKI_GELU_AUX_LD_MULTIPLE == 0;
+    if (!dki_epilogue_has_aux(product->epilogue)) return true;
+    return product->ld_aux % DKI_AUX_LD_MULTIPLE == 0;
 }
 
 dk_status probe_queue_call(void *argument, int copy) {

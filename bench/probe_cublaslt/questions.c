@@ -16,12 +16,9 @@ static const variant variants[] = {
     {"plain", DKI_PRODUCT_FORWARD, DKI_EPILOGUE_NONE, DK_IDENTITY},
     {"BIAS", DKI_PRODUCT_FORWARD, DKI_EPILOGUE_BIAS, DK_IDENTITY},
     {"RELU_BIAS", DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_BIAS, DK_RELU},
-    {"RELU_AUX_BIAS", DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_AUX_BIAS, DK_RELU},
     {"GELU_BIAS", DKI_PRODUCT_FORWARD, DKI_EPILOGUE_GELU_BIAS, DK_GELU_TANH},
     {"GELU_AUX_BIAS", DKI_PRODUCT_FORWARD, DKI_EPILOGUE_GELU_AUX_BIAS, DK_GELU_TANH},
     {"plain", DKI_PRODUCT_DATA, DKI_EPILOGUE_NONE, DK_IDENTITY},
-    {"DRELU", DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU, DK_RELU},
-    {"DRELU_BGRAD", DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU_BGRAD, DK_RELU},
     {"DGELU", DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU, DK_GELU_TANH},
     {"DGELU_BGRAD", DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU_BGRAD, DK_GELU_TANH},
     {"plain", DKI_PRODUCT_PARAMS, DKI_EPILOGUE_NONE, DK_IDENTITY},
@@ -41,7 +38,7 @@ static dk_status queue_own_way(void *argument, int copy) {
     probe *it = own->of;
     if (own->what->kind == DKI_PRODUCT_FORWARD) {
         dki_linear_forward op = dki_trial_forward(&it->trial, copy);
-        if (!dki_epilogue_has_z(own->what->epilogue)) op.z.data = NULL;
+        if (!dki_epilogue_has_aux(own->what->epilogue)) op.z.data = NULL;
         return dki_cuda_forward_by(it->cuda, DKI_LANE_PARAMS, &op, DKI_WAY_PLAIN);
     }
     dki_linear_backward_data op = dki_trial_backward_data(&it->trial, copy);

@@ -102,14 +102,6 @@ static std::vector<float> column_of(const std::vector<float> &a, const float *b,
     return sum;
 }
 
-/// The bits of ReLU's mask for one column; those past its end are 1, as nobody may rely on them.
-static void store_mask(unsigned char *bits, int64_t ld, const std::vector<float> &values) {
-    memset(bits, 0xFF, static_cast<size_t>(ld / 8));
-    for (size_t i = 0; i < values.size(); ++i)
-        if (!(values[i] > 0))
-            bits[i / 8] = static_cast<unsigned char>(bits[i / 8] & ~(1u << i % 8));
-}
-
 /// GELU's tanh form, and its derivative, in double: z (1 + tanh u)/2 with u = √(2/π)(z + 0.044715 z³).
 static float gelu(float x, bool derivative) {
     const double z = x, c = std::sqrt(2 / M_PI), t = std::tanh(c * (z + 0.044715 * z * z * z));
@@ -129,31 +121,25 @@ static void apply_gelu(const dki_product &p, const dki_operands &o, int64_t j,
             continue;
         }
         values[i] += load(o.bias, p.type_d, i);
-        if (has_z(p.epilogue)) store(o.aux, p.type_d, first + i, values[i]);
+        if (has_aux(p.epilogue)) store(o.aux, p.type_d, first + i, values[i]);
         values[i] = gelu(values[i], false);
     }
 }
 
-/// A comparison with NaN is false, so that ReLU makes 0 of it, as the library's does.
-static void apply_relu(const dki_product &p, const dki_operands &o, int64_t j,
-                       std::vector<float> &values) {
-    auto *mask =
-        has_mask(p.epilogue) ? static_cast<unsigned char *>(o.aux) + j * (p.ld_aux / 8) : nullptr;
-    const bool forward =
-        p.epilogue >= DKI_EPILOGUE_BIAS && p.epilogue <= DKI_EPILOGUE_RELU_AUX_BIAS;
-    for (size_t i = 0; i < values.size() && forward; ++i) values[i] += load(o.bias, p.type_d, i);
-    if (p.epilogue == DKI_EPILOGUE_RELU_AUX_BIAS) store_mask(mask, p.ld_aux, values);
+/// Bias, and ReLU; a comparison with NaN is false, so that ReLU makes 0 of it, as the library's does.
+static void apply_bias(const dki_product &p, const dki_operands &o, std::vector<float> &values) {
     for (size_t i = 0; i < values.size(); ++i) {
-        if (forward && p.epilogue != DKI_EPILOGUE_BIAS) values[i] = values[i] > 0 ? values[i] : 0;
-        if (!forward && mask && !(mask[i / 8] >> i % 8 & 1)) values[i] = 0;
+        values[i] += load(o.bias, p.type_d, i);
+        if (p.epilogue == DKI_EPILOGUE_RELU_BIAS && !(values[i] > 0)) values[i] = 0;
     }
 }
 
 static void apply_epilogue(const dki_product &p, const dki_operands &o, int64_t j,
                            std::vector<float> &values) {
-    if (has_z(p.epilogue) || p.epilogue == DKI_EPILOGUE_GELU_BIAS)
+    if (has_aux(p.epilogue) || p.epilogue == DKI_EPILOGUE_GELU_BIAS)
         return apply_gelu(p, o, j, values);
-    if (p.epilogue != DKI_EPILOGUE_BGRADB) apply_relu(p, o, j, values);
+    if (p.epilogue == DKI_EPILOGUE_BIAS || p.epilogue == DKI_EPILOGUE_RELU_BIAS)
+        apply_bias(p, o, values);
 }
 
 /// Scalars are read now, when the product runs. α and β multiply whatever is there: 0·NaN is NaN.
@@ -190,7 +176,7 @@ void multiply(const dki_product &p, const dki_operands &o, int algorithm) {
         }
     }
     if (p.epilogue == DKI_EPILOGUE_BGRADB) sum_b(p, o, b);
-    if (p.epilogue != DKI_EPILOGUE_DRELU_BGRAD && p.epilogue != DKI_EPILOGUE_DGELU_BGRAD) return;
+    if (p.epilogue != DKI_EPILOGUE_DGELU_BGRAD) return;
     for (size_t i = 0; i < sums.size(); ++i) store(o.bias, p.type_d, i, sums[i]);
 }
 

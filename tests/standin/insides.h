@@ -187,11 +187,8 @@ class Access {
 void forbid(const void *p, size_t bytes);
 void allow(const void *p, size_t bytes);
 
-inline bool has_mask(int32_t epilogue) {
-    return epilogue == DKI_EPILOGUE_RELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DRELU ||
-           epilogue == DKI_EPILOGUE_DRELU_BGRAD;
-}
-inline bool has_z(int32_t epilogue) {
+/// Whether the epilogue has an auxiliary matrix: GELU's z.
+inline bool has_aux(int32_t epilogue) {
     return epilogue == DKI_EPILOGUE_GELU_AUX_BIAS || epilogue == DKI_EPILOGUE_DGELU ||
            epilogue == DKI_EPILOGUE_DGELU_BGRAD;
 }

@@ -25,23 +25,13 @@ static size_t extent(int64_t rows, int64_t cols, int64_t ld, size_t element) {
 }
 
 static bool has_bias(int32_t epilogue) {
-    return epilogue != DKI_EPILOGUE_NONE && epilogue != DKI_EPILOGUE_DRELU &&
-           epilogue != DKI_EPILOGUE_DGELU;
+    return epilogue != DKI_EPILOGUE_NONE && epilogue != DKI_EPILOGUE_DGELU;
 }
 
-static bool has_aux(int32_t epilogue) {
-    return has_mask(epilogue) || has_z(epilogue);
-}
-
-/// The leading dimension of the auxiliary matrix: of bits, or of elements.
+/// The leading dimension of the auxiliary matrix.
 static bool wrong_aux(const dki_product &p) {
     if (!has_aux(p.epilogue)) return p.ld_aux != 0;
-    return p.ld_aux < p.m || p.ld_aux % (has_mask(p.epilogue) ? 128 : 8) != 0;
-}
-
-static size_t aux_bytes(const dki_product &p, size_t element) {
-    return has_mask(p.epilogue) ? static_cast<size_t>(p.n) * static_cast<size_t>(p.ld_aux / 8)
-                                : extent(p.m, p.n, p.ld_aux, element);
+    return p.ld_aux < p.m || p.ld_aux % 8 != 0;
 }
 
 /// What is wrong with the description, or "".
@@ -86,7 +76,7 @@ static std::vector<Span> spans(const dki_product &p, const dki_operands &o, int6
         {"D", o.d, extent(p.m, p.n, p.ldd, element_d)}};
     const auto biases = static_cast<size_t>(p.epilogue == DKI_EPILOGUE_BGRADB ? p.n : p.m);
     if (has_bias(p.epilogue)) all.push_back({"bias", o.bias, biases * element_d});
-    if (has_aux(p.epilogue)) all.push_back({"aux", o.aux, aux_bytes(p, element_d)});
+    if (has_aux(p.epilogue)) all.push_back({"aux", o.aux, extent(p.m, p.n, p.ld_aux, element_d)});
     if (p.accumulate == DKI_SCALE) all.push_back({"scalars", o.scalars, 2 * sizeof(float), true});
     if (workspace > 0) all.push_back({"workspace", o.workspace, static_cast<size_t>(workspace)});
     return all;

@@ -26,7 +26,6 @@ class PlanTest : public Test {
     std::vector<dki_layer_shape> layers; ///< at most `most_layers`
     static constexpr size_t most_layers = 8;
     bool keep_z[most_layers] = {};
-    size_t aux_bytes[most_layers] = {};
 
     void open(bool deterministic = false, bool plan_cache = false) {
         const dki_cuda_options options = {0, DK_BF16, deterministic, plan_cache};
@@ -51,7 +50,6 @@ class PlanTest : public Test {
     dk_status prepare(const dki_plan_request &request, dki_plan &plan) {
         plan = dki_plan{};
         plan.keep_z = keep_z;
-        plan.aux_bytes = aux_bytes;
         return backend->ops->prepare(backend, &request, &plan);
     }
     /// Leaves an answer on disk, as another process would.

@@ -170,10 +170,8 @@ struct Training {
     dk_train_options options = DK_TRAIN_OPTIONS_INIT;
     std::vector<dk_layer> layers = {support::layer(13, DK_RELU), support::layer(9, DK_GELU),
                                     support::layer(11, DK_TANH), support::layer(3, DK_IDENTITY)};
-    double masked = 1; ///< a product that writes or applies a mask takes so much of another's time
     int spare = 0;
     Queued queued;
-    std::set<int32_t> epilogues; ///< of data gradients that leave 8
     std::vector<float> weights;
 
     Training() {
@@ -188,11 +186,9 @@ struct Training {
         set_times([&, eight](const dki_product &product, int algorithm) {
             if (training && !product.trans_a && !product.trans_b)
                 queued.insert({product.n, product.m, product.processors});
-            if (training && product.processors == less_8) epilogues.insert(product.epilogue);
-            const double free = product.processors == less_8    ? eight
+            const double time = product.processors == less_8    ? eight
                                 : product.processors == less_16 ? 2 * eight
                                                                 : 0.5;
-            const double time = dki_epilogue_has_mask(product.epilogue) ? masked * free : free;
             return algorithm == 2 ? time : 2 * time;
         });
         weights = standin::train(
@@ -227,23 +223,6 @@ TEST_F(Test, TrainingLeavesThemBesideUpdatesOnlyForTheSameBits) {
             EXPECT_EQ(run.queued, expected);
             EXPECT_EQ(run.weights, all.weights);
         }
-    }
-}
-
-// The sums are in the epilogue, but where they are added to those of the first micro-batch.
-TEST_F(Test, EpiloguesThatApplyAMaskLeaveThemToo) {
-    for (int accumulate : {1, 2}) {
-        SCOPED_TRACE(accumulate);
-        Training all, some;
-        all.options.accumulate = some.options.accumulate = accumulate;
-        all.masked = some.masked = 0.5;
-        all.train(0.5);
-        some.train(0.3);
-        EXPECT_EQ(some.spare, 8);
-        EXPECT_EQ(some.epilogues, (std::set<int32_t>{DKI_EPILOGUE_NONE,
-                                                     accumulate > 1 ? DKI_EPILOGUE_DRELU
-                                                                    : DKI_EPILOGUE_DRELU_BGRAD}));
-        EXPECT_EQ(some.weights, all.weights);
     }
 }
 

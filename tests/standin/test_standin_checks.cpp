@@ -40,7 +40,7 @@ TEST_F(SpoiltTest, WrongDescriptionsAreReported) {
         {"ldd", [](dki_product &p) { p.ldd = 7; }},
         {"A doesn't lie", [](dki_product &p) { p.lda = 9; }},
         {"D doesn't lie", [](dki_product &p) { p.ldd = 9; }},
-        {"ld_aux", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_DRELU, p.ld_aux = 100; }},
+        {"ld_aux", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_DGELU, p.ld_aux = 0; }},
         {"ld_aux", [](dki_product &p) { p.ld_aux = 128; }},
         {"ld_aux", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_DGELU, p.ld_aux = 12; }},
         {"BGRADB", [](dki_product &p) { p.epilogue = DKI_EPILOGUE_BGRADB; }},

@@ -83,24 +83,15 @@ class ProductTest : public GpuTest {
 };
 
 bool takes_bias(int32_t epilogue) {
-    return epilogue >= DKI_EPILOGUE_BIAS && epilogue <= DKI_EPILOGUE_RELU_AUX_BIAS;
-}
-
-bool takes_mask(int32_t epilogue) {
-    return epilogue >= DKI_EPILOGUE_RELU_AUX_BIAS && epilogue <= DKI_EPILOGUE_DRELU_BGRAD;
-}
-
-bool makes_gradient(int32_t epilogue) {
-    return epilogue == DKI_EPILOGUE_DRELU_BGRAD || epilogue == DKI_EPILOGUE_BGRADB;
+    return epilogue == DKI_EPILOGUE_BIAS || epilogue == DKI_EPILOGUE_RELU_BIAS;
 }
 
 constexpr float alpha_beta[] = {2, -0.5f};
 
-/// What the case should give: into d, bias and mask.
+/// What the case should give: into d and bias.
 void expect_product(const Case &c, const Matrix &a, const Matrix &b, Matrix &d, Matrix &bias,
-                    Bytes &mask, size_t k) {
-    for (size_t i = 0; i < d.rows; ++i) {
-        float sum = 0;
+                    size_t k) {
+    for (size_t i = 0; i < d.rows; ++i)
         for (size_t j = 0; j < d.cols; ++j) {
             float value = 0;
             for (size_t p = 0; p < k; ++p)
@@ -110,18 +101,8 @@ void expect_product(const Case &c, const Matrix &a, const Matrix &b, Matrix &d, 
             if (c.accumulate != DKI_OVERWRITE)
                 value += (c.accumulate == DKI_SCALE ? alpha_beta[1] : 1) * d.at(i, j);
             if (takes_bias(c.epilogue)) value += bias.at(i, 0);
-            unsigned char &bits = mask[j * 16 + i / 8]; // a column of 128 bits
-            const auto bit = static_cast<unsigned char>(1u << i % 8);
-            if (c.epilogue == DKI_EPILOGUE_RELU_AUX_BIAS)
-                bits = static_cast<unsigned char>(value > 0 ? bits | bit : bits & ~bit);
-            const bool dead = takes_bias(c.epilogue) ? value < 0 : !(bits & bit);
-            const bool masked =
-                c.epilogue > DKI_EPILOGUE_BIAS && c.epilogue <= DKI_EPILOGUE_DRELU_BGRAD;
-            d.set(i, j, masked && dead ? 0 : value);
-            sum += d.at(i, j);
+            d.set(i, j, c.epilogue == DKI_EPILOGUE_RELU_BIAS && value < 0 ? 0 : value);
         }
-        if (c.epilogue == DKI_EPILOGUE_DRELU_BGRAD) bias.set(i, 0, sum);
-    }
     for (size_t j = 0; j < d.cols && c.epilogue == DKI_EPILOGUE_BGRADB; ++j) {
         float sum = 0;
         for (size_t p = 0; p < k; ++p) sum += b.at(j, p); // B is transposed
@@ -134,29 +115,24 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
     Matrix a(c.type, c.trans_a ? k : m, c.trans_a ? m : k, random);
     Matrix b(c.type, c.trans_b ? n : k, c.trans_b ? k : n, random);
     Matrix d(c.type_d, m, n, random), bias(c.type_d, m, 1, random);
-    Bytes mask(static_cast<size_t>(n) * 16, 0xFF);
-    if (c.epilogue == DKI_EPILOGUE_DRELU || c.epilogue == DKI_EPILOGUE_DRELU_BGRAD)
-        for (unsigned char &byte : mask) byte = static_cast<unsigned char>(random());
     for (Matrix *matrix : {&a, &b, &d, &bias}) put(*matrix);
-    void *aux = device(mask.size()), *workspace = device(1024), *scalars = device(8);
+    void *workspace = device(1024), *scalars = device(8);
     poke(scalars, alpha_beta, sizeof alpha_beta);
-    poke(aux, mask.data(), mask.size());
     dki_product product;
     memset(&product, 0, sizeof product);
     product.m = m, product.n = n, product.k = k;
     product.lda = static_cast<int64_t>(a.ld), product.ldb = static_cast<int64_t>(b.ld);
     product.ldd = static_cast<int64_t>(d.ld);
-    product.ld_aux = takes_mask(c.epilogue) ? 128 : 0;
     product.trans_a = c.trans_a, product.trans_b = c.trans_b;
     product.type = c.type, product.type_d = c.type_d;
     product.epilogue = c.epilogue, product.accumulate = c.accumulate;
     product.alignment = 256, product.workspace = 1024;
-    const bool with_bias = takes_bias(c.epilogue) || makes_gradient(c.epilogue);
+    const bool with_bias = takes_bias(c.epilogue) || c.epilogue == DKI_EPILOGUE_BGRADB;
     const dki_operands operands = {a.device,
                                    b.device,
                                    d.device,
                                    with_bias ? bias.device : nullptr,
-                                   takes_mask(c.epilogue) ? aux : nullptr,
+                                   nullptr,
                                    workspace,
                                    c.accumulate == DKI_SCALE ? static_cast<float *>(scalars)
                                                              : nullptr};
@@ -164,22 +140,18 @@ void ProductTest::check(const Case &c, std::mt19937 &random) {
     EXPECT_TRUE(dki_gpu_algorithm_valid(gpu, &product, &chosen));
     ASSERT_EQ(dki_gpu_multiply(gpu, one, &product, &chosen, &operands), DK_OK) << dk_error_text();
     ASSERT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
-    expect_product(c, a, b, d, bias, mask, static_cast<size_t>(k));
-    Bytes got(d.host.size()), got_bias(bias.host.size()), got_mask(mask.size());
+    expect_product(c, a, b, d, bias, static_cast<size_t>(k));
+    Bytes got(d.host.size()), got_bias(bias.host.size());
     peek(got.data(), d.device, got.size());
     peek(got_bias.data(), bias.device, got_bias.size());
-    peek(got_mask.data(), aux, got_mask.size());
     EXPECT_EQ(got, d.host) << "with the padding, which nobody writes";
     EXPECT_EQ(got_bias, bias.host);
-    EXPECT_EQ(got_mask, mask) << "bits past the end of a column are 1";
-    free_all({a.device, b.device, d.device, bias.device, aux, workspace, scalars});
+    free_all({a.device, b.device, d.device, bias.device, workspace, scalars});
 }
 
 // Those whose results are integers; GELU's have a test of their own.
 TEST_F(ProductTest, EveryEpilogueTypeTranspositionAndAlgorithm) {
-    const int32_t epilogues[] = {DKI_EPILOGUE_NONE,      DKI_EPILOGUE_BIAS,
-                                 DKI_EPILOGUE_RELU_BIAS, DKI_EPILOGUE_RELU_AUX_BIAS,
-                                 DKI_EPILOGUE_DRELU,     DKI_EPILOGUE_DRELU_BGRAD,
+    const int32_t epilogues[] = {DKI_EPILOGUE_NONE, DKI_EPILOGUE_BIAS, DKI_EPILOGUE_RELU_BIAS,
                                  DKI_EPILOGUE_BGRADB};
     std::mt19937 random(1);
     const int32_t types[][2] = {{DKI_ELEMENT_F32, DKI_ELEMENT_F32},
@@ -199,8 +171,8 @@ TEST_F(ProductTest, EveryEpilogueTypeTranspositionAndAlgorithm) {
                           random);
                     if (HasFailure()) return;
                 }
-    EXPECT_EQ(counts().products, 5 * (12 * 6 + 6) * 3); // BGRADB: where B is transposed
-    EXPECT_EQ(counts().products_by[3], 5 * (12 * 6 + 6));
+    EXPECT_EQ(counts().products, 5 * (12 * 3 + 6) * 3); // BGRADB: where B is transposed
+    EXPECT_EQ(counts().products_by[3], 5 * (12 * 3 + 6));
 }
 
 /// D [n × 1] = A [n × k] B [k × 1] without padding, of fp32 values, by one algorithm.
@@ -210,7 +182,7 @@ struct Column {
     int algorithm = 1;
     std::vector<float> a, b;
     std::vector<float> bias;
-    Bytes mask;
+    Bytes aux;
     float *scalars = nullptr; ///< device memory
 };
 
@@ -233,16 +205,14 @@ class ColumnTest : public ProductTest {
         product.k = product.ldb = static_cast<int64_t>(k);
         product.type = c.type, product.type_d = c.type_d, product.tf32 = c.tf32;
         product.epilogue = c.epilogue, product.alignment = 256, product.workspace = 512;
-        const bool bits = takes_mask(c.epilogue);
-        product.ld_aux =
-            static_cast<int64_t>(bits ? c.mask.size() * 8 : c.mask.size() / bytes_of(c.type_d));
+        product.ld_aux = static_cast<int64_t>(c.aux.size() / bytes_of(c.type_d));
         if (c.scalars) product.accumulate = DKI_SCALE;
         void *a = put_values(c.a, c.type), *b = put_values(c.b, c.type);
         void *bias = put_values(c.bias, c.type_d), *workspace = device(512);
-        void *d = put_values(std::vector<float>(m, 3), c.type_d), *aux = device(c.mask.size());
-        if (!c.mask.empty()) poke(aux, c.mask.data(), c.mask.size());
+        void *d = put_values(std::vector<float>(m, 3), c.type_d), *aux = device(c.aux.size());
+        if (!c.aux.empty()) poke(aux, c.aux.data(), c.aux.size());
         const dki_operands operands = {
-            a,         b,        d, c.bias.empty() ? nullptr : bias, c.mask.empty() ? nullptr : aux,
+            a,         b,        d, c.bias.empty() ? nullptr : bias, c.aux.empty() ? nullptr : aux,
             workspace, c.scalars};
         const dki_algorithm chosen = algorithm(product, c.algorithm);
         EXPECT_EQ(dki_gpu_multiply(gpu, one, &product, &chosen, &operands), DK_OK)
@@ -250,7 +220,7 @@ class ColumnTest : public ProductTest {
         EXPECT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
         Bytes bytes(m * bytes_of(c.type_d));
         peek(bytes.data(), d, bytes.size());
-        if (!c.mask.empty()) peek(c.mask.data(), aux, c.mask.size());
+        if (!c.aux.empty()) peek(c.aux.data(), aux, c.aux.size());
         free_all({a, b, bias, d, aux, workspace});
         std::vector<float> out(m);
         for (size_t i = 0; i < m; ++i) out[i] = element(bytes, c.type_d, i);
@@ -326,7 +296,7 @@ TEST_F(ColumnTest, GeluIsTheTanhFormAndItsDerivativeReadsZ) {
         c.a = {-3, -1, -0.5f, 0, 0.25f, 1, 2, 4}; // 8: the leading dimension of aux
         c.b = {1};
         c.bias = std::vector<float>(8, 0.5f);
-        c.mask = Bytes(8 * bytes_of(type), 0);
+        c.aux = Bytes(8 * bytes_of(type), 0);
         c.epilogue = DKI_EPILOGUE_GELU_AUX_BIAS;
         const double unit = type == DKI_ELEMENT_F32    ? 0x1p-23
                             : type == DKI_ELEMENT_BF16 ? 0x1p-8
@@ -334,7 +304,7 @@ TEST_F(ColumnTest, GeluIsTheTanhFormAndItsDerivativeReadsZ) {
         const std::vector<float> a = run(c);
         for (size_t i = 0; i < 8; ++i) {
             const double z = static_cast<double>(c.a[i]) + 0.5;
-            EXPECT_EQ(element(c.mask, type, i), static_cast<float>(z)) << "aux is z, exact here";
+            EXPECT_EQ(element(c.aux, type, i), static_cast<float>(z)) << "aux is z, exact here";
             EXPECT_NEAR(a[i], z * sigma(u2(z)), unit * std::fabs(z));
         }
         c.epilogue = DKI_EPILOGUE_DGELU; // 2 · 3 · g′(z): A is δ, not z
@@ -362,24 +332,13 @@ TEST_F(ColumnTest, ScalarsOfTheDeviceAreReadWhenTheProductRuns) {
     free_all({c.scalars});
 }
 
-TEST_F(ColumnTest, ReluMakesZeroOfNaNAndItsDerivativeKeepsWhereTheMaskIsSet) {
+TEST_F(ColumnTest, ReluMakesZeroOfNaN) {
     Column c;
     c.a = {NAN, -1, 2};
     c.b = {1};
     c.bias = {0, 0, 0};
     c.epilogue = DKI_EPILOGUE_RELU_BIAS;
     EXPECT_EQ(run(c), std::vector<float>({0, 0, 2}));
-    c.epilogue = DKI_EPILOGUE_RELU_AUX_BIAS;
-    c.mask = Bytes(16, 0);
-    EXPECT_EQ(run(c), std::vector<float>({0, 0, 2}));
-    EXPECT_EQ(c.mask[0], 0xFC);
-    c.epilogue = DKI_EPILOGUE_DRELU;
-    c.bias.clear();
-    c.mask[0] = 0x05;
-    const std::vector<float> got = run(c);
-    EXPECT_TRUE(std::isnan(got[0]));
-    EXPECT_EQ(got[1], 0);
-    EXPECT_EQ(got[2], 2);
 }
 
 } // namespace

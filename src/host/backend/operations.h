@@ -149,8 +149,7 @@ static inline bool dki_keeps_z(const dki_plan_request *request, const dki_layer_
 
 /** The backend's answer; arrays are the caller's, [layer_count]. */
 typedef struct dki_plan {
-    bool *keep_z;      /* z⁽ᵏ⁾ needs storage of its own (otherwise forward gets Z absent) */
-    size_t *aux_bytes; /* what forward leaves for g′ of layer k beside Z and A; mostly 0 */
+    bool *keep_z; /* z⁽ᵏ⁾ needs storage of its own (otherwise forward gets Z absent) */
     size_t workspace_bytes; /* for one lane; the caller gives each operation its lane's */
     bool fuse_update; /* linear_backward_params wants the update, and otherwise never gets it: this
                          backend may gain by that. Never without fuse_rule */
@@ -168,7 +167,6 @@ typedef struct dki_linear_forward {
     const void *b_working; /* the same in the storage type, or NULL where that is fp32 */
     dki_matrix z;          /* [B, n_k] or absent */
     dki_matrix a_out;      /* [B, n_k] */
-    void *aux;             /* plan.aux_bytes of this layer, or NULL */
     dki_nonlinearity g;
     const dki_step_state *state; /* read with dropout */
     void *workspace;
@@ -180,7 +178,6 @@ typedef struct dki_linear_backward_data {
     dki_matrix w;         /* [n_k, n_{k−1}], in the storage type */
     dki_matrix z;         /* Z_{k−1}, or absent where prepare() said so */
     dki_matrix a;         /* A_{k−1} */
-    const void *aux;      /* what forward of layer k−1 left there, or NULL */
     dki_nonlinearity g;   /* of layer k−1; identity for the gradient of the input */
     dki_matrix delta_out; /* Δ_{k−1} [B, n_{k−1}] */
     float *db;            /* [n_{k−1}] or NULL */

@@ -43,16 +43,13 @@ static dki_matrix take_matrix(walker *walk, const blueprint *print, size_t k) {
                         shape->max_batch, width, ld};
 }
 
-/* z and a of every layer, and what g′ wants beside them. Where z isn't kept it is absent. */
+/* z and a of every layer. Where z isn't kept it is absent. */
 static void take_activations(walker *walk, const blueprint *print, dki_tensors *tensors) {
     for (size_t k = 0; k <= print->shape->layer_count; ++k) {
         tensors->a[k] = take_matrix(walk, print, k);
         tensors->z[k] = tensors->a[k];
         tensors->z[k].data = NULL;
-        tensors->aux[k] = NULL;
         if (k && print->plan.keep_z[k - 1]) tensors->z[k] = take_matrix(walk, print, k);
-        if (k && print->plan.aux_bytes[k - 1])
-            tensors->aux[k] = take(walk, print->plan.aux_bytes[k - 1], 1);
     }
 }
 
@@ -162,22 +159,17 @@ static dk_status allocate_host(dk_context *context, dk_session *session) {
     tensors->z = session->matrices;
     tensors->a = session->matrices + count;
     tensors->delta = session->matrices + 2 * count;
-    DKI_TRY(dki_new(allocator, &tensors->aux, count, "a session"));
-    DKI_TRY(dki_new(allocator, &session->keep_z, layers, "a session"));
-    return dki_new(allocator, &session->aux_bytes, layers, "a session");
+    return dki_new(allocator, &session->keep_z, layers, "a session");
 }
 
 static void release_host(const dk_allocator *allocator, dk_session *session) {
-    dki_release(allocator, session->aux_bytes);
     dki_release(allocator, session->keep_z);
-    dki_release(allocator, session->tensors.aux);
     dki_release(allocator, session->matrices);
 }
 
 static blueprint blueprint_of(const dk_context *context, const dk_session *session) {
-    return (blueprint){.shape = &session->shape,
-                       .backend = context->backend,
-                       .plan = {.keep_z = session->keep_z, .aux_bytes = session->aux_bytes}};
+    return (blueprint){
+        .shape = &session->shape, .backend = context->backend, .plan = {.keep_z = session->keep_z}};
 }
 
 dk_status dki_session_measure(dk_context *context, const dki_session_shape *shape,

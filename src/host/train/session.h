@@ -24,7 +24,6 @@ typedef struct dki_tensors {
     dki_matrix *z;     /* [L + 1]; absent where not kept */
     dki_matrix *a;     /* [L + 1]; a[0] is the input */
     dki_matrix *delta; /* [L + 1]; delta[0], ∂l/∂x, with keep_all only */
-    void **aux;        /* [L + 1]; what forward leaves for g′ of layer k, or NULL */
     float *gradients;  /* the layout's offsets */
     float *slots[2];   /* the same; or NULL */
     float *features; /* [max_batch, n_0]: rows on their way into a[0], through the gather operation,
@@ -48,7 +47,6 @@ struct dk_session {
     dki_tensors tensors;
     dki_matrix *matrices; /* what tensors.z, .a and .delta point into */
     bool *keep_z;         /* [L] */
-    size_t *aux_bytes;    /* [L] */
     void *memory;         /* the device allocation */
     uint64_t cursor;      /* what the state's is once all that is queued has run */
     int64_t rows;         /* of the last forward; 0 = none yet */

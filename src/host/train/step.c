@@ -70,7 +70,6 @@ dk_status dki_step_forward(dk_session *session, int64_t rows, uint32_t first_row
                                       .b_working = working(session, b),
                                       .z = dki_rows(t->z[k], rows),
                                       .a_out = dki_rows(t->a[k], rows),
-                                      .aux = t->aux[k],
                                       .g = nonlinearity(session, k, first_row),
                                       .state = t->state,
                                       .workspace = t->workspace[DKI_LANE_MAIN]};
@@ -126,7 +125,6 @@ static dk_status data_gradient(dk_session *session, size_t k, const dki_pass *pa
                                          .w = dki_step_weight(session, k),
                                          .z = dki_rows(t->z[k - 1], rows),
                                          .a = dki_rows(t->a[k - 1], rows),
-                                         .aux = k > 1 ? t->aux[k - 1] : NULL,
                                          .g = {.kind = DK_IDENTITY},
                                          .delta_out = dki_rows(t->delta[k - 1], rows),
                                          .accumulate = pass->accumulate,

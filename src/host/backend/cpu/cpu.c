@@ -139,7 +139,6 @@ dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request,
         const dki_layer_shape *layer = &request->layers[k];
         plan->keep_z[k] = dki_keeps_z(request, layer);
         widest = max_size(widest, (size_t)max_size((size_t)layer->width, (size_t)layer->inputs));
-        plan->aux_bytes[k] = 0;
         elements += (size_t)layer->width * (size_t)(layer->inputs + 1);
     }
     /* row losses and column sums; or the partial sums of the norm */

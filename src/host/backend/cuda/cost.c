@@ -24,8 +24,8 @@ static void sum_columns_cost(dki_cost *cost, const dki_matrix *x, size_t s, bool
     add_partial_cost(cost, x->rows, x->cols, accumulate);
 }
 
-/* An epilogue adds the bias, and a mask of one bit an element, or (GELU's) z; activation.cu reads the
- * product again, writes a, and z where that is kept. */
+/* An epilogue adds the bias, and (GELU's) z; activation.cu reads the product again, writes a, and z
+ * where that is kept. */
 static dk_status forward_cost(dki_cuda *cuda, const dki_linear_forward *op, dki_cost *cost) {
     const dki_bare_product product = {DKI_PRODUCT_FORWARD, op->a_in, op->w, op->a_out};
     const size_t s = size_of(cuda);
@@ -36,11 +36,8 @@ static dk_status forward_cost(dki_cuda *cuda, const dki_linear_forward *op, dki_
     *cost = dki_product_cost(&product, s, s, false);
     if (way == DKI_WAY_PLAIN)
         dki_cost_add(cost, 1, out + FLOAT * width, op->z.data ? 2.0 * out : out);
-    else if (way == DKI_WAY_FUSED)
-        dki_cost_add(cost, 0, (double)s * width, op->z.data ? out : 0.0);
     else
-        dki_cost_add(cost, 0, (double)s * width,
-                     (double)dki_relu_aux_bytes(op->a_out.rows, op->a_out.cols));
+        dki_cost_add(cost, 0, (double)s * width, op->z.data ? out : 0.0);
     return DK_OK;
 }
 
@@ -68,12 +65,7 @@ static dk_status backward_data_cost(dki_cuda *cuda, const dki_linear_backward_da
     }
     if (way == DKI_WAY_FUSED)
         dki_cost_add(cost, 0, (double)s * dki_matrix_elements(out), 0.0); /* z, for GELU's g′ */
-    else if (way != DKI_WAY_PLAIN)
-        dki_cost_add(cost, 0, (double)dki_relu_aux_bytes(out->rows, out->cols), 0.0);
-    if (dki_cuda_epilogue_sums(cuda, op, way))
-        dki_cost_add(cost, 0, 0.0, FLOAT * (double)out->cols);
-    else if (op->db)
-        sum_columns_cost(cost, out, s, op->accumulate);
+    if (op->db) sum_columns_cost(cost, out, s, op->accumulate);
     return DK_OK;
 }
 

@@ -150,7 +150,6 @@ static dk_status open_gpu(dki_cuda *cuda) {
     set_precision(cuda, cuda->options.precision);
     DKI_TRY(open_lanes(cuda));
     const dki_plans_options plans = {
-        .rules = cuda->rules,
         .deterministic = cuda->options.deterministic,
         .disk = cuda->options.plan_cache,
     };

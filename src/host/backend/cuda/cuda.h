@@ -80,8 +80,6 @@ dk_status dki_cuda_take_plans(dki_backend *, const void *bytes, size_t count);
 
 /* prepare.c */
 dk_status dki_cuda_prepare(dki_backend *, const dki_plan_request *, dki_plan *);
-/** Whether layer k may keep g′ as a bit mask; plan_choose.c decides whether it does. */
-bool dki_cuda_may_mask(const dki_cuda *cuda, const dki_plan_request *request, size_t k);
 /** Whether the update may be in the product of dW; plan_choose.c decides whether it is. */
 bool dki_cuda_may_fuse_update(const dki_cuda *cuda, const dki_plan_request *request);
 /** Whether data gradients may leave multiprocessors to early updates; plan_spare.c decides whether they
@@ -107,9 +105,8 @@ dk_status dki_cuda_linear_backward_params(dki_backend *, dki_lane,
 dk_status dki_cuda_bare_product(dki_backend *, dki_lane, int method, const dki_bare_product *);
 /** Whether GELU and its g′ may be in the epilogue, which keeps z, or reads it. */
 bool dki_cuda_may_fuse_gelu(const dki_cuda *cuda, const dki_nonlinearity *g, const dki_matrix *z);
-/** The epilogue of forward by a way that isn't plain, for identity, ReLU and GELU's tanh form without
- *  dropout. */
-dki_epilogue dki_cuda_forward_epilogue(dk_activation activation, dki_way way);
+/** The epilogue of forward, for identity, ReLU and GELU's tanh form without dropout. */
+dki_epilogue dki_cuda_forward_epilogue(dk_activation activation);
 /** The bias in D's type, or NULL. */
 void *dki_cuda_epilogue_bias(const dki_cuda *cuda, const dki_linear_forward *op);
 /** The way that the plans say. */
@@ -121,10 +118,7 @@ dk_status dki_cuda_backward_params_way(dki_cuda *cuda, const dki_linear_backward
 /** What a product is to be fast on where so many multiprocessors are spared; 0 = all. */
 int64_t dki_cuda_processors(const dki_cuda *cuda, int spare);
 /** The epilogue of the data gradient's product. */
-dki_epilogue dki_cuda_backward_data_epilogue(const dki_cuda *cuda,
-                                             const dki_linear_backward_data *op, dki_way way);
-/** Whether the epilogue of the data gradient's product sums db, too. */
-bool dki_cuda_epilogue_sums(const dki_cuda *cuda, const dki_linear_backward_data *op, dki_way way);
+dki_epilogue dki_cuda_backward_data_epilogue(dki_way way);
 /** Whether g needs no kernel of its own behind a data gradient's product. */
 bool dki_cuda_is_plain_identity(const dki_nonlinearity *g);
 /** The layer by a way that the caller knows to be possible. */

@@ -24,12 +24,6 @@ static cublasLtEpilogue_t epilogue_of(int32_t epilogue) {
         return CUBLASLT_EPILOGUE_BIAS;
     case DKI_EPILOGUE_RELU_BIAS:
         return CUBLASLT_EPILOGUE_RELU_BIAS;
-    case DKI_EPILOGUE_RELU_AUX_BIAS:
-        return CUBLASLT_EPILOGUE_RELU_AUX_BIAS;
-    case DKI_EPILOGUE_DRELU:
-        return CUBLASLT_EPILOGUE_DRELU;
-    case DKI_EPILOGUE_DRELU_BGRAD:
-        return CUBLASLT_EPILOGUE_DRELU_BGRAD;
     case DKI_EPILOGUE_GELU_BIAS:
         return CUBLASLT_EPILOGUE_GELU_BIAS;
     case DKI_EPILOGUE_GELU_AUX_BIAS:
@@ -46,7 +40,7 @@ static cublasLtEpilogue_t epilogue_of(int32_t epilogue) {
 }
 
 /* Sums are fp32 for every type of operand. TF32 only where it was asked for. The type of the
- * auxiliary matrix stays unset: ReLU's is bits, and 13.0 refuses every type for it; GELU's is D's. */
+ * auxiliary matrix stays unset: it is D's. */
 static cublasStatus_t describe_operation(const dki_product *product, const dki_operands *operands,
                                          cublasLtMatmulDesc_t operation) {
     bool tf32 = product->tf32 && product->type == DKI_ELEMENT_F32;

@@ -53,13 +53,12 @@ void *dki_cuda_epilogue_bias(const dki_cuda *cuda, const dki_linear_forward *op)
  * leading dimension is what the library wants. */
 bool dki_cuda_may_fuse_gelu(const dki_cuda *cuda, const dki_nonlinearity *g, const dki_matrix *z) {
     return cuda->base.element == DKI_ELEMENT_BF16 && g->kind == DK_GELU_TANH &&
-           g->dropout_threshold == 0 && z->data && z->ld % DKI_GELU_AUX_LD_MULTIPLE == 0;
+           g->dropout_threshold == 0 && z->data && z->ld % DKI_AUX_LD_MULTIPLE == 0;
 }
 
-dki_epilogue dki_cuda_forward_epilogue(dk_activation activation, dki_way way) {
+dki_epilogue dki_cuda_forward_epilogue(dk_activation activation) {
     if (activation == DK_GELU_TANH) return DKI_EPILOGUE_GELU_AUX_BIAS;
-    if (activation != DK_RELU) return DKI_EPILOGUE_BIAS;
-    return way == DKI_WAY_FUSED ? DKI_EPILOGUE_RELU_BIAS : DKI_EPILOGUE_RELU_AUX_BIAS;
+    return activation == DK_RELU ? DKI_EPILOGUE_RELU_BIAS : DKI_EPILOGUE_BIAS;
 }
 
 /* z⁽ᵏ⁾ = W⁽ᵏ⁾ a⁽ᵏ⁻¹⁾ + b⁽ᵏ⁾, a⁽ᵏ⁾ = g⁽ᵏ⁾(z⁽ᵏ⁾) */
@@ -74,10 +73,9 @@ dk_status dki_cuda_forward_by(dki_cuda *cuda, dki_lane lane, const dki_linear_fo
                                 dki_cuda_activation(cuda->lanes[lane], cuda->base.element, op),
                                 "activation_kernel");
     }
-    extras.epilogue = dki_cuda_forward_epilogue(op->g.kind, way);
+    extras.epilogue = dki_cuda_forward_epilogue(op->g.kind);
     extras.bias = dki_cuda_epilogue_bias(cuda, op);
-    if (way != DKI_WAY_FUSED) extras.aux = op->aux;
-    if (dki_epilogue_has_z(extras.epilogue)) {
+    if (dki_epilogue_has_aux(extras.epilogue)) {
         extras.aux = op->z.data;
         extras.aux_ld = op->z.ld;
     }
@@ -90,7 +88,7 @@ dk_status dki_cuda_forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki
     const bool gelu = dki_cuda_may_fuse_gelu(cuda, &op->g, &op->z);
     const dki_bare_product bare = {DKI_PRODUCT_FORWARD, op->a_in, op->w, op->a_out};
     dki_product_extras extras = {
-        .epilogue = dki_cuda_forward_epilogue(op->g.kind, DKI_WAY_FUSED),
+        .epilogue = dki_cuda_forward_epilogue(op->g.kind),
         .bias = dki_cuda_epilogue_bias(cuda, op),
         .workspace = cuda->product_workspace[DKI_LANE_MAIN],
     };
@@ -100,8 +98,6 @@ dk_status dki_cuda_forward_way(dki_cuda *cuda, const dki_linear_forward *op, dki
     *way = DKI_WAY_PLAIN;
     if (!extras.bias) return DK_OK;
     if (!gelu && (op->z.data || !(relu || dki_cuda_is_plain_identity(&op->g)))) return DK_OK;
-    if (relu && op->aux) DKI_TRY(dki_plans_mask(cuda->plans, op->a_out.rows, op->a_out.cols, way));
-    if (*way != DKI_WAY_PLAIN) return DK_OK;
     if (gelu) {
         extras.aux = op->z.data;
         extras.aux_ld = op->z.ld;
@@ -164,16 +160,8 @@ static dk_status backward_data_plainly(dki_cuda *cuda, dki_lane lane,
                   : DK_OK;
 }
 
-bool dki_cuda_epilogue_sums(const dki_cuda *cuda, const dki_linear_backward_data *op, dki_way way) {
-    return way == DKI_WAY_MASK_SUMS && op->db && !op->accumulate &&
-           cuda->base.element == DKI_ELEMENT_F32;
-}
-
-dki_epilogue dki_cuda_backward_data_epilogue(const dki_cuda *cuda,
-                                             const dki_linear_backward_data *op, dki_way way) {
-    if (way == DKI_WAY_PLAIN) return DKI_EPILOGUE_NONE;
-    if (way == DKI_WAY_FUSED) return DKI_EPILOGUE_DGELU;
-    return dki_cuda_epilogue_sums(cuda, op, way) ? DKI_EPILOGUE_DRELU_BGRAD : DKI_EPILOGUE_DRELU;
+dki_epilogue dki_cuda_backward_data_epilogue(dki_way way) {
+    return way == DKI_WAY_FUSED ? DKI_EPILOGUE_DGELU : DKI_EPILOGUE_NONE;
 }
 
 /* Δ_{k−1} = (Δ_k W_k) ⊙ g′(Z_{k−1}), db_{k−1} = column sums; equation (2) over a batch. */
@@ -181,22 +169,21 @@ dk_status dki_cuda_backward_data_by(dki_cuda *cuda, dki_lane lane,
                                     const dki_linear_backward_data *op, dki_way way) {
     if (way == DKI_WAY_PLAIN) return backward_data_plainly(cuda, lane, op);
     const dki_bare_product bare = {DKI_PRODUCT_DATA, op->delta, op->w, op->delta_out};
-    const bool sums = dki_cuda_epilogue_sums(cuda, op, way), gelu = way == DKI_WAY_FUSED;
     const dki_product_extras extras = {
-        .epilogue = dki_cuda_backward_data_epilogue(cuda, op, way),
-        .bias = sums ? op->db : NULL,
-        .aux = gelu ? op->z.data : (void *)(uintptr_t)op->aux, /* read only */
+        .epilogue = dki_cuda_backward_data_epilogue(way),
+        .aux = op->z.data,
         .aux_ld = op->z.ld,
         .processors = dki_cuda_processors(cuda, op->spare),
     };
     DKI_TRY(multiply(cuda, lane, &bare, extras));
-    return op->db && !sums ? dki_cuda_sum_columns(cuda, lane, op->delta_out, op->db, op->accumulate,
-                                                  op->workspace)
-                           : DK_OK;
+    return op->db ? dki_cuda_sum_columns(cuda, lane, op->delta_out, op->db, op->accumulate,
+                                         op->workspace)
+                  : DK_OK;
 }
 
 /* DGELU reads the same z as a kernel of ours does, however forward has made it. */
-static dk_status gelu_way(dki_cuda *cuda, const dki_linear_backward_data *op, dki_way *way) {
+dk_status dki_cuda_backward_data_way(dki_cuda *cuda, const dki_linear_backward_data *op,
+                                     dki_way *way) {
     const dki_bare_product bare = {DKI_PRODUCT_DATA, op->delta, op->w, op->delta_out};
     const dki_product_extras extras = {
         .epilogue = DKI_EPILOGUE_DGELU,
@@ -207,19 +194,11 @@ static dk_status gelu_way(dki_cuda *cuda, const dki_linear_backward_data *op, dk
     dki_product product;
     dki_operands operands;
     bool fused = false;
+    *way = DKI_WAY_PLAIN;
+    if (!dki_cuda_may_fuse_gelu(cuda, &op->g, &op->z)) return DK_OK;
     dki_product_make(&cuda->rules, &bare, &extras, &product, &operands);
     DKI_TRY(dki_plans_timed_fused(cuda->plans, &product, &fused));
     if (fused) *way = DKI_WAY_FUSED;
-    return DK_OK;
-}
-
-/* Forward of the layer below left a mask exactly where this finds the same answer as it did. */
-dk_status dki_cuda_backward_data_way(dki_cuda *cuda, const dki_linear_backward_data *op,
-                                     dki_way *way) {
-    *way = DKI_WAY_PLAIN;
-    if (dki_cuda_may_fuse_gelu(cuda, &op->g, &op->z)) return gelu_way(cuda, op, way);
-    if (op->aux && !op->z.data && is_plain_relu(&op->g))
-        return dki_plans_mask(cuda->plans, op->delta_out.rows, op->delta_out.cols, way);
     return DK_OK;
 }
 

@@ -25,7 +25,7 @@ _Static_assert(sizeof(dki_plan_key) == sizeof(dki_product) + sizeof(int64_t) &&
                        16 + sizeof(dki_plan_device) + sizeof(dki_plan_key) + sizeof(dki_plan_entry),
                "compared as bytes, so without padding");
 
-static const char file_magic[8] = "dkplan2";
+static const char file_magic[8] = "dkplan3";
 
 enum { FILE_NAME = 64, PATH_ROOM = DKI_PLAN_CACHE_PATH + FILE_NAME };
 

@@ -8,14 +8,13 @@
 
 #include "backend/cuda/gpu.h"
 
-/** What is asked of a product, of a shape, or of a network. */
+/** What is asked of a product, or of a network. */
 typedef enum dki_question {
     DKI_QUESTION_ALGORITHM = 0, /* which algorithm of the library? */
     DKI_QUESTION_FUSED = 1,     /* is this epilogue better than a kernel of ours? */
-    DKI_QUESTION_MASK = 2,      /* [n, m]: how is ReLU's g′ kept and applied? (dki_way) */
-    DKI_QUESTION_UPDATE = 3,    /* dW: is the update in the product better than behind it? */
-    DKI_QUESTION_LANES = 4,     /* a network: on how many lanes are its gradients? 1 or 2 */
-    DKI_QUESTION_SPARE = 5      /* and how many multiprocessors are left to early updates? */
+    DKI_QUESTION_UPDATE = 2,    /* dW: is the update in the product better than behind it? */
+    DKI_QUESTION_LANES = 3,     /* a network: on how many lanes are its gradients? 1 or 2 */
+    DKI_QUESTION_SPARE = 4      /* and how many multiprocessors are left to early updates? */
 } dki_question;
 
 /** Compared and hashed as bytes: no padding, zeroed before it is filled. */

@@ -236,26 +236,15 @@ static bool may_fuse(const chooser *choose, const dki_trial_layer *layer) {
                                (shape->activation == DK_RELU && !request->keep_all));
 }
 
-/* Whether layer k may get a mask as far as is known. */
-static bool may_mask(const chooser *choose, size_t k) {
-    if (!dki_cuda_may_mask(choose->cuda, choose->request, k)) return false;
-    const dki_plan_key key = dki_plan_key_of_mask(&choose->cuda->rules, choose->request->max_batch,
-                                                  choose->request->layers[k].width);
-    dki_plan_entry entry;
-    return !dki_plans_know(choose->cuda->plans, &key, &entry) || entry.answer != DKI_WAY_PLAIN;
-}
-
 static dk_status choose_layer(chooser *choose, size_t k, dki_trial_layer *layer) {
     const dki_layer_shape *shape = &choose->request->layers[k];
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_NONE));
     if (may_fuse(choose, layer)) {
-        const dki_epilogue epilogue = dki_cuda_forward_epilogue(shape->activation, DKI_WAY_FUSED);
+        const dki_epilogue epilogue = dki_cuda_forward_epilogue(shape->activation);
         DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_FORWARD, epilogue));
         DKI_TRY(choose_fused(choose, layer, DKI_PRODUCT_FORWARD, epilogue));
     }
     if (!choose->request->gradients) return DK_OK;
-    if (may_mask(choose, k))
-        DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_AUX_BIAS));
     DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_PARAMS, DKI_EPILOGUE_NONE));
     if (dki_cuda_may_fuse_update(choose->cuda, choose->request))
         DKI_TRY(choose_update(choose, layer));
@@ -265,89 +254,7 @@ static dk_status choose_layer(chooser *choose, size_t k, dki_trial_layer *layer)
         DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU));
         DKI_TRY(choose_fused(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DGELU));
     }
-    if (!may_mask(choose, k - 1)) return DK_OK;
-    DKI_TRY(choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU));
-    return choose->cuda->base.element == DKI_ELEMENT_F32
-               ? choose_algorithm(choose, layer, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU_BGRAD)
-               : DK_OK;
-}
-
-/* Whether layer k's mask can be written, and read by the layer above. */
-static dk_status has_mask(const chooser *choose, size_t k, bool *has) {
-    dki_trial_layer layer, above;
-    DKI_TRY(dki_chooser_lay_out(choose, k, &layer));
-    DKI_TRY(dki_chooser_lay_out(choose, k + 1, &above));
-    DKI_TRY(has_product(choose, &layer, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_AUX_BIAS, has));
-    if (*has) DKI_TRY(has_product(choose, &above, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU, has));
-    if (*has && choose->cuda->base.element == DKI_ELEMENT_F32)
-        DKI_TRY(has_product(choose, &above, DKI_PRODUCT_DATA, DKI_EPILOGUE_DRELU_BGRAD, has));
     return DK_OK;
-}
-
-/* Layers of one width share the answer, so all of them must have the products. */
-static dk_status all_have_mask(const chooser *choose, int64_t width, bool *has) {
-    *has = true;
-    for (size_t k = 0; *has && k < choose->request->layer_count; ++k)
-        if (choose->request->layers[k].width == width && may_mask(choose, k))
-            DKI_TRY(has_mask(choose, k, has));
-    return DK_OK;
-}
-
-/* Forward of layer k and the data gradient through it belong together: the mask costs there what it
- * saves here. */
-static dk_status measure_mask(chooser *choose, dki_trial_layer *layer, dki_trial_layer *above,
-                              dki_way *way) {
-    dki_product product;
-    dki_operands operands;
-    bool fused = false;
-    double forward, masked, data, masked_data, summed_data = INFINITY;
-    dki_trial_product(layer, 0, DKI_PRODUCT_FORWARD, DKI_EPILOGUE_RELU_BIAS, &product, &operands);
-    DKI_TRY(dki_plans_fused(choose->cuda->plans, &product, DKI_QUESTION_FUSED, &fused));
-    trial it = {.layer = layer, .way = fused ? DKI_WAY_FUSED : DKI_WAY_PLAIN};
-    DKI_TRY(dki_trial_allocate(layer));
-    DKI_TRY(measure(choose, try_forward, &it, INFINITY, &forward));
-    it.way = DKI_WAY_MASK;
-    DKI_TRY(measure(choose, try_forward, &it, INFINITY, &masked));
-    dki_trial_close(layer); /* one at a time: they are large */
-    it = (trial){.layer = above, .way = DKI_WAY_PLAIN};
-    DKI_TRY(dki_trial_allocate(above));
-    DKI_TRY(measure(choose, try_backward_data, &it, INFINITY, &data));
-    it.way = DKI_WAY_MASK;
-    DKI_TRY(measure(choose, try_backward_data, &it, INFINITY, &masked_data));
-    it.way = DKI_WAY_MASK_SUMS;
-    if (choose->cuda->base.element == DKI_ELEMENT_F32)
-        DKI_TRY(measure(choose, try_backward_data, &it, INFINITY, &summed_data));
-    *way = summed_data < clearly_better * masked_data ? DKI_WAY_MASK_SUMS : DKI_WAY_MASK;
-    masked += *way == DKI_WAY_MASK ? masked_data : summed_data;
-    dki_log_line(choose->cuda->services.log, DK_LOG_DEBUG,
-                 "g' at width %lld: by mask %.4f ms, from a %.4f ms",
-                 (long long)layer->shape.layer->width, masked, forward + data);
-    if (!(masked < clearly_better * (forward + data))) *way = DKI_WAY_PLAIN;
-    return DK_OK;
-}
-
-/* The answer for layer k's width, timed at this layer. */
-static dk_status choose_mask(chooser *choose, size_t k) {
-    dki_plans *plans = choose->cuda->plans;
-    const int64_t width = choose->request->layers[k].width;
-    const dki_plan_key key =
-        dki_plan_key_of_mask(&choose->cuda->rules, choose->request->max_batch, width);
-    dki_plan_entry entry = {{{0}, 0}, DKI_WAY_PLAIN};
-    dki_trial_layer layer, above;
-    dki_way way = DKI_WAY_PLAIN;
-    bool has = false, known = false;
-    if (dki_plans_know(plans, &key, &entry)) return DK_OK;
-    DKI_TRY(all_have_mask(choose, width, &has));
-    if (!has) return dki_plans_put(plans, &key, &entry, false);
-    DKI_TRY(dki_plans_get(plans, &key, &entry, &known));
-    if (known) return DK_OK;
-    DKI_TRY(dki_chooser_lay_out(choose, k, &layer));
-    DKI_TRY(dki_chooser_lay_out(choose, k + 1, &above));
-    const dk_status status = measure_mask(choose, &layer, &above, &way);
-    dki_trial_close(&layer);
-    dki_trial_close(&above);
-    entry.answer = way;
-    return status ? status : dki_plans_put(plans, &key, &entry, true);
 }
 
 /* A layer that there is no scratch memory for keeps the library's first guesses. */
@@ -367,9 +274,6 @@ static dk_status choose_all(chooser *choose) {
         dki_trial_close(&layer);
         DKI_TRY(without_memory(choose, status));
     }
-    for (size_t k = 0; k < choose->request->layer_count; ++k)
-        if (dki_cuda_may_mask(choose->cuda, choose->request, k))
-            DKI_TRY(without_memory(choose, choose_mask(choose, k)));
     DKI_TRY(without_memory(choose, dki_choose_lanes(choose)));
     return without_memory(choose, dki_choose_spare(choose));
 }

@@ -17,7 +17,7 @@ _Static_assert(sizeof(plans_head) == 16 + sizeof(dki_plan_device) &&
                    sizeof(dki_plan_record) == sizeof(dki_plan_key) + sizeof(dki_plan_entry),
                "written as bytes, so without padding");
 
-static const char head_magic[8] = "dkkept1";
+static const char head_magic[8] = "dkkept2";
 
 static plans_head head_of(const dki_cuda *cuda, size_t count) {
     plans_head head;

@@ -26,15 +26,12 @@ static dk_status try_pair(void *argument, int copy) {
     return dki_cuda_order(backend, lane, DKI_LANE_PARAMS);
 }
 
-/* ReLU with its z kept, and dropout, have nothing to choose. */
+/* With dropout there is nothing to choose. */
 dk_status dki_chooser_data_way(const dki_chooser *choose, size_t k, const dki_trial_layer *layer,
                                dki_way *way) {
     const dki_linear_backward_data data = dki_trial_backward_data(layer, 0);
-    const bool relu = data.g.kind == DK_RELU;
     *way = DKI_WAY_PLAIN;
-    if (relu ? !dki_cuda_may_mask(choose->cuda, choose->request, k - 1)
-             : choose->request->layers[k - 1].dropout)
-        return DK_OK;
+    if (choose->request->layers[k - 1].dropout) return DK_OK;
     return dki_cuda_backward_data_way(choose->cuda, &data, way);
 }
 

@@ -31,26 +31,16 @@ static dk_status try_company(void *argument, int copy) {
     return dki_cuda_order(backend, DKI_LANE_MAIN, DKI_LANE_PARAMS);
 }
 
-/* The epilogue doesn't add to sums, so that another product takes its place in a later micro-batch. */
-static dk_status choose_algorithms(dki_chooser *choose, dki_trial_layer *layer, dki_way way,
-                                   int spare) {
-    const dki_linear_backward_data data = dki_trial_backward_data(layer, 0);
-    const dki_epilogue epilogue = dki_cuda_backward_data_epilogue(choose->cuda, &data, way);
-    const int64_t processors = dki_cuda_processors(choose->cuda, spare);
-    if (!processors) return DK_OK;
-    DKI_TRY(dki_chooser_data_algorithm(choose, layer, epilogue, processors));
-    return epilogue == DKI_EPILOGUE_DRELU_BGRAD
-               ? dki_chooser_data_algorithm(choose, layer, DKI_EPILOGUE_DRELU, processors)
-               : DK_OK;
-}
-
 static dk_status measure_company(dki_chooser *choose, size_t k, dki_trial_layer *layer,
                                  const dki_trial_update *update, double milliseconds[SPARES]) {
     company it = {.layer = layer, .update = update};
     DKI_TRY(dki_chooser_data_way(choose, k, layer, &it.way));
     for (int i = 0; i < SPARES; ++i) {
         it.spare = i * DKI_SPARE_STEP;
-        DKI_TRY(choose_algorithms(choose, layer, it.way, it.spare));
+        const int64_t processors = dki_cuda_processors(choose->cuda, it.spare);
+        if (processors)
+            DKI_TRY(dki_chooser_data_algorithm(
+                choose, layer, dki_cuda_backward_data_epilogue(it.way), processors));
         DKI_TRY(dki_chooser_measure(choose, layer, try_company, &it, INFINITY, &milliseconds[i]));
     }
     return DK_OK;

@@ -14,7 +14,6 @@ typedef struct {
 struct dki_plans {
     const dk_allocator *allocator;
     dki_gpu *gpu;
-    dki_product_rules rules;
     bool disk;
     dki_plan_cache cache;
     plan_slot *slots;
@@ -30,7 +29,6 @@ dk_status dki_plans_create(dki_plans **plans, const dki_services *services, dki_
     DKI_TRY(dki_new(services->allocator, &table, 1, "the table of plans"));
     table->allocator = services->allocator;
     table->gpu = gpu;
-    table->rules = options->rules;
     table->disk = options->disk && !options->deterministic;
     table->capacity = FIRST_CAPACITY;
     dk_status status =
@@ -55,17 +53,6 @@ dki_plan_key dki_plan_key_of(const dki_product *product, dki_question question) 
     memset(&key, 0, sizeof key);
     key.product = *product;
     key.question = question;
-    return key;
-}
-
-dki_plan_key dki_plan_key_of_mask(const dki_product_rules *rules, int64_t rows, int64_t width) {
-    dki_plan_key key;
-    memset(&key, 0, sizeof key);
-    key.product.m = width;
-    key.product.n = rows;
-    key.product.type = (int32_t)rules->element;
-    key.product.tf32 = rules->tf32;
-    key.question = DKI_QUESTION_MASK;
     return key;
 }
 
@@ -159,8 +146,7 @@ static bool makes_sense(dki_plans *plans, const dki_plan_key *key, const dki_pla
         return entry->answer >= 0 && entry->answer <= DKI_SPARE_MOST &&
                entry->answer % DKI_SPARE_STEP == 0;
     default:
-        return entry->answer == DKI_WAY_PLAIN || entry->answer == DKI_WAY_MASK ||
-               entry->answer == DKI_WAY_MASK_SUMS;
+        return false;
     }
 }
 
@@ -264,14 +250,4 @@ dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, dki_ques
 
 dk_status dki_plans_timed_fused(dki_plans *plans, const dki_product *product, bool *fused) {
     return fused_or(plans, product, DKI_QUESTION_FUSED, DKI_WAY_PLAIN, fused);
-}
-
-dk_status dki_plans_mask(dki_plans *plans, int64_t rows, int64_t width, dki_way *way) {
-    dki_plan_key key = dki_plan_key_of_mask(&plans->rules, rows, width);
-    dki_plan_entry entry = {{{0}, 0}, DKI_WAY_PLAIN};
-    /* Not the disk: whether the library has every product of a network that a mask needs is known
-     * to prepare() only. */
-    if (!dki_plans_know(plans, &key, &entry)) DKI_TRY(dki_plans_put(plans, &key, &entry, false));
-    *way = (dki_way)entry.answer;
-    return DK_OK;
 }

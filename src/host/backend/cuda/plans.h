@@ -12,15 +12,12 @@
 /** How bias, activation, g′ and an update are computed; part of the files on disk. */
 typedef enum dki_way {
     DKI_WAY_PLAIN = 0, /* a bare product, then a kernel of ours */
-    DKI_WAY_FUSED = 1, /* in the product's epilogue; backward: g′ of GELU from z; dW: the update */
-    DKI_WAY_MASK = 2,  /* forward also leaves a bit mask, backward applies it in the epilogue */
-    DKI_WAY_MASK_SUMS = 3 /* and sums db there, too, where it may (fp32, not accumulated) */
+    DKI_WAY_FUSED = 1 /* in the product's epilogue; backward: g′ of GELU from z; dW: the update */
 } dki_way;
 
 typedef struct dki_plans dki_plans;
 
 typedef struct dki_plans_options {
-    dki_product_rules rules;
     bool deterministic; /* nothing is timed; the disk, which holds timed answers, isn't read */
     bool disk;
 } dki_plans_options;
@@ -31,10 +28,6 @@ void dki_plans_destroy(dki_plans *plans);
 
 /** The key of a question about a product. */
 dki_plan_key dki_plan_key_of(const dki_product *product, dki_question question);
-/** The key of the question how g′ of ReLU is kept for [rows, width]. Forward and backward ask the
- *  same, though their products have only this in common. */
-dki_plan_key dki_plan_key_of_mask(const dki_product_rules *rules, int64_t rows, int64_t width);
-
 /** The key of the question on how many lanes a network's gradients are computed. */
 dki_plan_key dki_plan_key_of_lanes(const dki_product_rules *rules, const dki_plan_request *request);
 
@@ -75,7 +68,5 @@ dk_status dki_plans_fused(dki_plans *plans, const dki_product *product, dki_ques
                           bool *fused);
 /** The same of an epilogue where only timing may say so. */
 dk_status dki_plans_timed_fused(dki_plans *plans, const dki_product *product, bool *fused);
-/** How g′ of ReLU is kept for [rows, width]: as timed, else without a mask. */
-dk_status dki_plans_mask(dki_plans *plans, int64_t rows, int64_t width, dki_way *way);
 
 #endif

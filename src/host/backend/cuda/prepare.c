@@ -18,13 +18,6 @@ size_t dki_cuda_sums_bytes(int64_t rows, int64_t cols) {
     return (size_t)(tiles < MOST_SUM_TILES ? tiles : MOST_SUM_TILES) * (size_t)cols * sizeof(float);
 }
 
-/* Not the last layer: its g′ belongs to the loss. */
-bool dki_cuda_may_mask(const dki_cuda *cuda, const dki_plan_request *request, size_t k) {
-    const dki_layer_shape *layer = &request->layers[k];
-    return request->gradients && !request->keep_all && !cuda->options.deterministic &&
-           k + 1 < request->layer_count && layer->activation == DK_RELU && !layer->dropout;
-}
-
 /* Loss scaling decides about an update when all gradients are there. */
 bool dki_cuda_may_fuse_update(const dki_cuda *cuda, const dki_plan_request *request) {
     return request->gradients && !cuda->base.loss_scaling && request->fuse_rule &&
@@ -75,15 +68,8 @@ static int spare_of(const dki_cuda *cuda, const dki_plan_request *request) {
 }
 
 static dk_status prepare(dki_cuda *cuda, const dki_plan_request *request, dki_plan *plan) {
-    for (size_t k = 0; k < request->layer_count; ++k) {
-        const dki_layer_shape *layer = &request->layers[k];
-        plan->keep_z[k] = dki_keeps_z(request, layer);
-        /* also where timing has found, or will find, that a mask doesn't pay: the sizes are asked
-         * for before that is known */
-        plan->aux_bytes[k] = dki_cuda_may_mask(cuda, request, k)
-                                 ? dki_relu_aux_bytes(request->max_batch, layer->width)
-                                 : 0;
-    }
+    for (size_t k = 0; k < request->layer_count; ++k)
+        plan->keep_z[k] = dki_keeps_z(request, &request->layers[k]);
     plan->workspace_bytes = workspace_bytes(cuda, request);
     plan->fuse_update = dki_cuda_may_fuse_update(cuda, request);
     if (request->choose && !cuda->options.deterministic) DKI_TRY(dki_cuda_choose(cuda, request));

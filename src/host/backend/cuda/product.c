@@ -7,7 +7,7 @@
 /* More than 128 bytes changes no algorithm, and tensors of 16 bits that share their offsets with
  * tensors of 32 bits lie on 128. */
 enum { LEAST_ALIGNMENT = 2, MOST_ALIGNMENT = 128, WORKSPACE_ALIGNMENT = 256 };
-enum { AUX_LD_MULTIPLE = 128, AUX_ALIGNMENT = 16 };
+enum { AUX_ALIGNMENT = 16 };
 
 /* The largest power of two, within the limits, that divides all addresses; NULL divides by any. */
 static int32_t common_alignment(const dki_operands *operands) {
@@ -38,8 +38,7 @@ void dki_product_make(const dki_product_rules *rules, const dki_bare_product *ba
     product->lda = first->ld;
     product->ldb = second->ld;
     product->ldd = bare->out.ld;
-    if (dki_epilogue_has_mask(extras->epilogue)) product->ld_aux = dki_relu_aux_ld(bare->out.cols);
-    if (dki_epilogue_has_z(extras->epilogue)) product->ld_aux = extras->aux_ld;
+    if (dki_epilogue_has_aux(extras->epilogue)) product->ld_aux = extras->aux_ld;
     product->trans_a = bare->kind == DKI_PRODUCT_FORWARD;
     product->trans_b = params;
     product->type = (int32_t)rules->element;
@@ -106,15 +105,13 @@ static dk_status validate_aux(const dki_product *product, const dki_operands *op
     DKI_REQUIRE(dki_epilogue_has_aux(epilogue) == (operands->aux != NULL), DK_E_SHAPE,
                 "epilogue %d of a product %s", (int)epilogue,
                 operands->aux ? "takes no auxiliary matrix" : "needs an auxiliary matrix");
-    const int64_t multiple =
-        dki_epilogue_has_mask(epilogue) ? AUX_LD_MULTIPLE : DKI_GELU_AUX_LD_MULTIPLE;
     DKI_REQUIRE(dki_epilogue_has_aux(epilogue)
-                    ? product->ld_aux >= product->m && product->ld_aux % multiple == 0
+                    ? product->ld_aux >= product->m && product->ld_aux % DKI_AUX_LD_MULTIPLE == 0
                     : product->ld_aux == 0,
                 DK_E_SHAPE,
-                "an auxiliary matrix's leading dimension of %lld for %lld rows: a multiple of %lld "
+                "an auxiliary matrix's leading dimension of %lld for %lld rows: a multiple of %d "
                 "that holds them, or 0 without one",
-                (long long)product->ld_aux, (long long)product->m, (long long)multiple);
+                (long long)product->ld_aux, (long long)product->m, (int)DKI_AUX_LD_MULTIPLE);
     return DK_OK;
 }
 

@@ -13,43 +13,33 @@
 #include "kernels/kernels.h"
 
 /** What follows the product. The bias and the bias gradient have D's type, one element for each row
- *  of D, i.e. for each column of ours (BGRADB: for each column of D). The auxiliary matrix of ReLU
- *  is one bit for each element of D, column by column, its leading dimension (in bits) a multiple
- *  of 128; that of GELU is z itself, in D's type, its leading dimension a multiple of 8. GELU is the
- *  tanh form. */
+ *  of D, i.e. for each column of ours (BGRADB: for each column of D). The auxiliary matrix of GELU is
+ *  z itself, in D's type, its leading dimension a multiple of 8. GELU is the tanh form.
+ *
+ *  The library's epilogues that keep a bit mask for the derivative of ReLU aren't among them: a bit is
+ *  set for z ≥ 0, so that g′(0) would be 1; ours is 0. */
 typedef enum dki_epilogue {
     DKI_EPILOGUE_NONE = 0,
     DKI_EPILOGUE_BIAS = 1,          /* D + bias */
     DKI_EPILOGUE_RELU_BIAS = 2,     /* max(0, D + bias) */
-    DKI_EPILOGUE_RELU_AUX_BIAS = 3, /* the same; aux = (D + bias > 0) */
-    DKI_EPILOGUE_DRELU = 4,         /* aux ? D : 0 */
-    DKI_EPILOGUE_DRELU_BGRAD = 5,   /* the same; bias gradient = Σ over D's columns */
-    DKI_EPILOGUE_GELU_BIAS = 6,     /* g(D + bias) */
-    DKI_EPILOGUE_GELU_AUX_BIAS = 7, /* the same; aux = D + bias */
-    DKI_EPILOGUE_DGELU = 8,         /* D ⊙ g′(aux) */
-    DKI_EPILOGUE_DGELU_BGRAD = 9,   /* the same; bias gradient = Σ over D's columns */
-    DKI_EPILOGUE_BGRADB = 10,       /* D; bias gradient = Σ over k of op(B), one for each column */
-    DKI_EPILOGUE_COUNT = 11
+    DKI_EPILOGUE_GELU_BIAS = 3,     /* g(D + bias) */
+    DKI_EPILOGUE_GELU_AUX_BIAS = 4, /* the same; aux = D + bias */
+    DKI_EPILOGUE_DGELU = 5,         /* D ⊙ g′(aux) */
+    DKI_EPILOGUE_DGELU_BGRAD = 6,   /* the same; bias gradient = Σ over D's columns */
+    DKI_EPILOGUE_BGRADB = 7,        /* D; bias gradient = Σ over k of op(B), one for each column */
+    DKI_EPILOGUE_COUNT = 8
 } dki_epilogue;
 
 /** Whether an epilogue has a bias, or room for its gradient. */
 static inline bool dki_epilogue_has_bias(int32_t epilogue) {
-    return epilogue != DKI_EPILOGUE_NONE && epilogue != DKI_EPILOGUE_DRELU &&
-           epilogue != DKI_EPILOGUE_DGELU;
+    return epilogue != DKI_EPILOGUE_NONE && epilogue != DKI_EPILOGUE_DGELU;
 }
 static inline bool dki_epilogue_has_bias_gradient(int32_t epilogue) {
-    return epilogue == DKI_EPILOGUE_DRELU_BGRAD || epilogue == DKI_EPILOGUE_DGELU_BGRAD ||
-           epilogue == DKI_EPILOGUE_BGRADB;
+    return epilogue == DKI_EPILOGUE_DGELU_BGRAD || epilogue == DKI_EPILOGUE_BGRADB;
 }
-/** Whether its auxiliary matrix is ReLU's mask; z of GELU; either. */
-static inline bool dki_epilogue_has_mask(int32_t epilogue) {
-    return epilogue >= DKI_EPILOGUE_RELU_AUX_BIAS && epilogue <= DKI_EPILOGUE_DRELU_BGRAD;
-}
-static inline bool dki_epilogue_has_z(int32_t epilogue) {
-    return epilogue >= DKI_EPILOGUE_GELU_AUX_BIAS && epilogue <= DKI_EPILOGUE_DGELU_BGRAD;
-}
+/** Whether it has an auxiliary matrix, z of GELU. */
 static inline bool dki_epilogue_has_aux(int32_t epilogue) {
-    return dki_epilogue_has_mask(epilogue) || dki_epilogue_has_z(epilogue);
+    return epilogue >= DKI_EPILOGUE_GELU_AUX_BIAS && epilogue <= DKI_EPILOGUE_DGELU_BGRAD;
 }
 
 /** What becomes of what D held; an algorithm's key, as the epilogue is. */
@@ -62,7 +52,7 @@ typedef enum dki_accumulate {
 /** Everything an algorithm depends on; compared and hashed as bytes, so it has no padding and is
  *  zeroed before it is filled. */
 typedef struct dki_product {
-    int64_t m, n, k, lda, ldb, ldd, ld_aux; /* ld_aux of a mask in bits; 0 without aux */
+    int64_t m, n, k, lda, ldb, ldd, ld_aux; /* ld_aux 0 without aux */
     int32_t trans_a, trans_b;               /* 1 = transposed */
     int32_t type, type_d;                   /* dki_element of A and B, of D */
     int32_t tf32;                           /* fp32 operands may be rounded to TF32 */
@@ -95,22 +85,14 @@ typedef struct dki_product_rules {
     int64_t workspace; /* bytes, one for each lane */
 } dki_product_rules;
 
-/** Leading dimension in bits, and bytes, of the auxiliary matrix of ReLU for [rows, width]. */
-static inline int64_t dki_relu_aux_ld(int64_t width) {
-    return (width + 127) / 128 * 128;
-}
-static inline size_t dki_relu_aux_bytes(int64_t rows, int64_t width) {
-    return (size_t)rows * (size_t)(dki_relu_aux_ld(width) / 8);
-}
-
-/** Elements that the leading dimension of GELU's auxiliary matrix is a multiple of. */
-enum { DKI_GELU_AUX_LD_MULTIPLE = 8 };
+/** Elements that the leading dimension of the auxiliary matrix is a multiple of. */
+enum { DKI_AUX_LD_MULTIPLE = 8 };
 
 /** What goes with a product beside its operands. */
 typedef struct dki_product_extras {
     dki_epilogue epilogue;
     void *bias, *aux;
-    int64_t aux_ld;     /* of GELU's; a mask's follows from the width */
+    int64_t aux_ld;
     int32_t accumulate; /* dki_accumulate */
     void *workspace;
     const float *scalars;

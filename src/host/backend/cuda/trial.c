@@ -41,7 +41,6 @@ static bool place_all(dki_trial_layer *trial) {
            place(trial, DKI_TRIAL_B, 1, width, sizeof(float)) &&
            place(trial, DKI_TRIAL_B_WORKING, 1, width, element) &&
            place(trial, DKI_TRIAL_DB, 1, widest, sizeof(float)) &&
-           place(trial, DKI_TRIAL_AUX, 1, (int64_t)dki_relu_aux_bytes(rows, widest), 1) &&
            place(trial, DKI_TRIAL_MASTER, updated, x_ld, sizeof(float)) &&
            place(trial, DKI_TRIAL_MASTER_WORKING, updated, x_ld, element) &&
            place(trial, DKI_TRIAL_STATE, states, 1, sizeof(dki_step_state)) &&
@@ -125,7 +124,6 @@ dki_linear_forward dki_trial_forward(const dki_trial_layer *trial, int copy) {
         .b_working = narrow ? item(trial, copy, DKI_TRIAL_B_WORKING) : NULL,
         .z = matrix_z(trial, copy, trial->shape.layer, trial->shape.layer->width),
         .a_out = matrix_y(trial, copy),
-        .aux = item(trial, copy, DKI_TRIAL_AUX),
         .g = {.kind = trial->shape.layer->activation},
         .workspace = item(trial, copy, DKI_TRIAL_WORKSPACE),
     };
@@ -137,7 +135,6 @@ dki_linear_backward_data dki_trial_backward_data(const dki_trial_layer *trial, i
         .w = matrix_w(trial, copy, DKI_TRIAL_W),
         .z = matrix_z(trial, copy, trial->shape.below, trial->shape.layer->inputs),
         .a = matrix_x(trial, copy, DKI_TRIAL_X),
-        .aux = item(trial, copy, DKI_TRIAL_AUX),
         .g = {.kind = trial->shape.below->activation},
         .delta_out = matrix_x(trial, copy, DKI_TRIAL_DX),
         .db = item(trial, copy, DKI_TRIAL_DB),
@@ -192,8 +189,7 @@ static void add_epilogue(const dki_trial_layer *trial, int copy, int64_t out_ld,
     if (dki_epilogue_has_bias(extras->epilogue))
         extras->bias = gradient ? item(trial, copy, DKI_TRIAL_DB)
                                 : dki_cuda_epilogue_bias(trial->cuda, &forward);
-    if (dki_epilogue_has_mask(extras->epilogue)) extras->aux = forward.aux;
-    if (!dki_epilogue_has_z(extras->epilogue)) return;
+    if (!dki_epilogue_has_aux(extras->epilogue)) return;
     extras->aux = item(trial, copy, DKI_TRIAL_Z);
     extras->aux_ld = out_ld;
 }

@@ -22,7 +22,6 @@ typedef enum dki_trial_item {
     DKI_TRIAL_B,
     DKI_TRIAL_B_WORKING,
     DKI_TRIAL_DB,
-    DKI_TRIAL_AUX,
     DKI_TRIAL_MASTER,         /* with a rule: W in fp32, which dW updates, */
     DKI_TRIAL_MASTER_WORKING, /* its working copy, */
     DKI_TRIAL_STATE,          /* and the step state */
