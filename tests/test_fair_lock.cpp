@@ -1,194 +1,173 @@
-// The lock of a network: readers at once, writers alone, and a bound to how long each waits.
-#include "support.h"
-#include "support_extent.h"
-#include "support_net.h"
-
-#include <algorithm>
-#include <atomic>
-#include <deque>
-#include <mutex>
-#include <thread>
-
+// The readers' and writers' lock: who may go in, and when; run under ThreadSanitizer as well (.ci/run threads).
 extern "C" {
 #include "base/fair_lock.h"
 }
 
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <deque>
+#include <list>
+#include <random>
+#include <set>
+#include <thread>
+#include <vector>
+
 namespace {
 
-/// Whether `condition` comes true within a minute, by far more than any of these waits for.
-template <class Condition> bool soon(const Condition &condition) {
-    for (int i = 0; i < 60000 && !condition(); i++)
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    return condition();
-}
-
-struct Lock {
-    dki_fair_lock lock;
-    Lock() { dki_fair_lock_init(&lock); }
-    ~Lock() { dki_fair_lock_destroy(&lock); }
-
-    int waiting_readers() {
-        pthread_mutex_lock(&lock.mutex);
-        const int count = lock.waiting_readers;
-        pthread_mutex_unlock(&lock.mutex);
-        return count;
+/// A thread that takes the lock, stays in until it is told to leave, and says where it is.
+class Visitor {
+  public:
+    Visitor(dki_fair_lock &lock, bool to_write)
+        : writes(to_write), thread([this, &lock] { visit(lock); }) {}
+    void leave() {
+        may_leave = true;
+        thread.join();
     }
-    uint64_t waiting_writers() {
-        pthread_mutex_lock(&lock.mutex);
-        const uint64_t count = lock.writers - lock.first_writer;
-        pthread_mutex_unlock(&lock.mutex);
-        return count;
+    const bool writes;
+    std::atomic<bool> in{false};
+
+  private:
+    void visit(dki_fair_lock &lock) {
+        (writes ? dki_fair_lock_write : dki_fair_lock_read)(&lock);
+        in = true;
+        while (!may_leave) std::this_thread::yield();
+        in = false;
+        dki_fair_unlock(&lock);
+    }
+    std::atomic<bool> may_leave{false};
+    std::thread thread; // last: it uses the others
+};
+
+/// What the header of the lock promises, as plain lists.
+struct Model {
+    std::set<Visitor *> inside, readers_waiting;
+    std::deque<Visitor *> writers_waiting;
+
+    bool writer_inside() const { return !inside.empty() && (*inside.begin())->writes; }
+    void come(Visitor *visitor) {
+        const bool waits =
+            visitor->writes ? !inside.empty() : writer_inside() || !writers_waiting.empty();
+        if (!waits)
+            inside.insert(visitor);
+        else if (visitor->writes)
+            writers_waiting.push_back(visitor);
+        else
+            readers_waiting.insert(visitor);
+    }
+    void leave(Visitor *visitor) {
+        inside.erase(visitor);
+        if (visitor->writes) inside.swap(readers_waiting);
+        if (!inside.empty() || writers_waiting.empty()) return;
+        inside.insert(writers_waiting.front());
+        writers_waiting.pop_front();
     }
 };
 
-} // namespace
-
-// Breaks where a reader keeps another one out.
-TEST(FairLock, ReadersAreInsideTogether) {
-    Lock lock;
-    std::atomic<int> inside{0};
-    std::vector<std::thread> readers;
-    for (int i = 0; i < 4; i++)
-        readers.emplace_back([&] {
-            dki_fair_lock_read(&lock.lock);
-            ++inside;
-            EXPECT_TRUE(soon([&] { return inside == 4; }));
-            dki_fair_unlock(&lock.lock);
-        });
-    for (std::thread &reader : readers) reader.join();
-}
-
-// The order of turns where all of them are known to wait: writers as they came, and between two of them
-// the readers that waited, all at once. Breaks where readers, or writers, are preferred.
-TEST(FairLock, WaitingReadersGoBetweenTwoWriters) {
-    Lock lock;
-    std::mutex of_order;
-    std::string order;
-    const auto note = [&](char who) {
-        const std::lock_guard<std::mutex> hold(of_order);
-        order += who;
-    };
-    const auto write = [&](char who) {
-        dki_fair_lock_write(&lock.lock);
-        note(who);
-        dki_fair_unlock(&lock.lock);
-    };
-    const auto read = [&] {
-        dki_fair_lock_read(&lock.lock);
-        note('r');
-        dki_fair_unlock(&lock.lock);
-    };
-    std::vector<std::thread> threads;
-    dki_fair_lock_read(&lock.lock);
-    threads.emplace_back(write, '1');
-    EXPECT_TRUE(soon([&] { return lock.waiting_writers() == 1; }));
-    threads.emplace_back(read); // comes after the writer, and stands behind it
-    threads.emplace_back(read);
-    EXPECT_TRUE(soon([&] { return lock.waiting_readers() == 2; }));
-    threads.emplace_back(write, '2');
-    EXPECT_TRUE(soon([&] { return lock.waiting_writers() == 2; }));
-    dki_fair_unlock(&lock.lock);
-    for (std::thread &thread : threads) thread.join();
-    EXPECT_EQ(order, "1rr2");
-}
-
-// Between asking and coming in, a reader sees at most two writers pass: the one inside and the one that
-// waits. Where several readers loop, and several writers, nobody waits for ever, and no write is torn.
-TEST(FairLock, NobodyStarvesAndNoWriteIsTorn) {
-    Lock lock;
-    const int turns = support::tries_long_cases() ? 20000 : 1000;
-    std::atomic<int64_t> writes_ended{0};
-    int64_t one = 0, other = 0; // guarded by the lock, always equal
-    std::vector<std::thread> threads;
-    for (int i = 0; i < 2; i++)
-        threads.emplace_back([&] {
-            for (int turn = 0; turn < turns; turn++) {
-                dki_fair_lock_write(&lock.lock);
-                ++one;
-                std::this_thread::yield();
-                ++other;
-                ++writes_ended;
-                dki_fair_unlock(&lock.lock);
-            }
-        });
-    for (int i = 0; i < 6; i++)
-        threads.emplace_back([&] {
-            for (int turn = 0; turn < turns; turn++) {
-                dki_fair_lock_read(&lock.lock);
-                EXPECT_EQ(one, other);
-                std::this_thread::yield();
-                EXPECT_EQ(one, other);
-                dki_fair_unlock(&lock.lock);
-            }
-        });
-    for (std::thread &thread : threads) thread.join();
-    EXPECT_EQ(one, 2 * turns);
-    EXPECT_EQ(writes_ended, 2 * turns);
-}
-
-namespace {
-
-/// A session that runs one row again and again, in a thread of its own.
-struct Reader {
-    support::Session session;
-    std::atomic<int64_t> turns{0};
-
-    explicit Reader(const dk_net *net) {
-        dk_session *made = nullptr;
-        EXPECT_EQ(DK_OK, dk_session_create(&made, net, 1, DK_SESSION_INFERENCE)) << dk_error_text();
-        session.reset(made);
+/// Real threads beside the model, one event at a time.
+class Scene {
+  public:
+    Scene() { dki_fair_lock_init(&lock); }
+    ~Scene() {
+        while (!model.inside.empty()) leave(0);
+        dki_fair_lock_destroy(&lock);
     }
-    void loop(const std::atomic<bool> &over, int64_t limit) {
-        std::vector<float> x(64, 0.5f), y(10);
-        while (!over && turns < limit) {
-            EXPECT_EQ(DK_OK, dk_session_forward(session.get(), x.data(), 1, y.data()));
-            ++turns;
+    void come(bool writes) {
+        visitors.emplace_back(lock, writes);
+        model.come(&visitors.back());
+        settle();
+    }
+    void leave(size_t which) {
+        auto it = model.inside.begin();
+        std::advance(it, which % model.inside.size());
+        Visitor *visitor = *it;
+        model.leave(visitor);
+        visitor->leave();
+        visitors.remove_if([&](const Visitor &other) { return &other == visitor; });
+        settle();
+    }
+    bool empty() const { return visitors.empty(); }
+    size_t inside() const { return model.inside.size(); }
+
+  private:
+    bool as_the_model_has_it() {
+        pthread_mutex_lock(&lock.mutex);
+        const bool queued = lock.writers - lock.first_writer == model.writers_waiting.size() &&
+                            lock.waiting_readers == static_cast<int>(model.readers_waiting.size());
+        pthread_mutex_unlock(&lock.mutex);
+        bool same = queued;
+        for (Visitor &visitor : visitors)
+            same = same && visitor.in == (model.inside.count(&visitor) == 1);
+        return same;
+    }
+    // Threads take their time to come and to wake up; who should wait never goes in meanwhile.
+    void settle() {
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+        while (!as_the_model_has_it()) {
+            for (Visitor &visitor : visitors)
+                ASSERT_FALSE(visitor.in && !model.inside.count(&visitor)) << "in before its turn";
+            ASSERT_LT(std::chrono::steady_clock::now(), end) << "somebody isn't let in";
+            std::this_thread::yield();
         }
     }
+    dki_fair_lock lock;
+    Model model;
+    std::list<Visitor> visitors;
 };
-
-/// Trains for two epochs while `count` threads read the network in loops.
-void fit_beside_readers(int count) {
-    const support::Context context = support::open_context(2);
-    dk_data_options data = DK_DATA_OPTIONS_INIT;
-    data.rows = 800;
-    const support::Dataset set = support::open(context.get(), "builtin:digits", data);
-    const support::Net net = support::net_for(set.get(), {32});
-    dk_train_options options = DK_TRAIN_OPTIONS_INIT;
-    options.batch = 16;
-    const support::Trainer trainer = support::trainer(net.get(), options);
-    dk_fit_options fit = DK_FIT_OPTIONS_INIT;
-    fit.epochs = 2;
-    const int64_t steps = 100;
-    // Each step lets each waiting reader in once, and readers come in as they like while the trainer does
-    // something else, all of its setting up included: some thousand turns. They give up after many more.
-    const int64_t limit = 300000 / count;
-
-    std::deque<Reader> readers;
-    for (int i = 0; i < count; i++) readers.emplace_back(net.get());
-    std::atomic<bool> over{false};
-    std::vector<std::thread> threads;
-    for (Reader &reader : readers) threads.emplace_back([&] { reader.loop(over, limit); });
-    EXPECT_TRUE(soon([&] { // all of them are at it before the training begins
-        return std::all_of(readers.begin(), readers.end(), [](Reader &r) { return r.turns > 0; });
-    }));
-    std::vector<int64_t> before;
-    for (Reader &reader : readers) before.push_back(reader.turns);
-    EXPECT_EQ(DK_OK, dk_trainer_fit(trainer.get(), set.get(), nullptr, &fit, nullptr));
-    for (int i = 0; i < count; i++) {
-        const int64_t turns = readers[i].turns;
-        EXPECT_LT(turns, limit) << "of " << count << ": the training waited for the readers to end";
-        EXPECT_GT(turns, before[i])
-            << "of " << count << ": a reader waited for the training to end";
-    }
-    over = true;
-    for (std::thread &thread : threads) thread.join();
-    EXPECT_EQ(steps, dk_trainer_steps(trainer.get()));
-}
 
 } // namespace
 
-// Breaks where readers keep the trainer out until they stop, or the trainer keeps a reader out.
-TEST(FairLock, ATrainingAndItsReadersAllGoOn) {
-    for (int readers : {1, 2, 4, 8, 16}) fit_beside_readers(readers);
+// Breaks where readers pass a writer that waits (it would starve), where a writer passes the readers
+// who wait for the one before it (they would), or where writers don't go in the order they came.
+TEST(FairLock, LetsThreadsInAsTheModelDoes) {
+    for (uint32_t seed = 0; seed < 20; ++seed) {
+        SCOPED_TRACE(testing::Message() << "seed " << seed);
+        std::mt19937 random(seed);
+        Scene scene;
+        for (int event = 0, waiting = 0; event < 60 && !HasFatalFailure(); ++event) {
+            const bool comes = scene.inside() == 0 || (waiting < 16 && random() % 2);
+            waiting += comes ? 1 : -1;
+            if (comes)
+                scene.come(random() % 3 == 0);
+            else
+                scene.leave(random());
+        }
+        while (!HasFatalFailure() && !scene.empty()) scene.leave(random());
+        if (HasFatalFailure()) std::_Exit(1); // threads that are never let in can't be joined
+    }
+}
+
+// Every thread ends, and no write is lost or seen half done. Breaks where a writer isn't alone.
+TEST(FairLock, ReadersAndWritersOfAnyNumberEndAndSeeWholeWrites) {
+    for (const int readers : {1, 2, 5, 16})
+        for (const int writers : {1, 2, 4}) {
+            dki_fair_lock lock;
+            dki_fair_lock_init(&lock);
+            const int turns = 200;
+            int64_t first = 0, second = 0; // the same, but inside of a write
+            std::vector<std::thread> threads;
+            for (int i = 0; i < writers; ++i)
+                threads.emplace_back([&] {
+                    for (int turn = 0; turn < turns; ++turn) {
+                        dki_fair_lock_write(&lock);
+                        ++first;
+                        std::this_thread::yield();
+                        ++second;
+                        dki_fair_unlock(&lock);
+                    }
+                });
+            for (int i = 0; i < readers; ++i)
+                threads.emplace_back([&] {
+                    for (int turn = 0; turn < turns; ++turn) {
+                        dki_fair_lock_read(&lock);
+                        EXPECT_EQ(first, second);
+                        dki_fair_unlock(&lock);
+                    }
+                });
+            for (std::thread &thread : threads) thread.join();
+            EXPECT_EQ(writers * turns, first);
+            EXPECT_EQ(writers * turns, second);
+            dki_fair_lock_destroy(&lock);
+        }
 }

@@ -3,6 +3,10 @@
 #include "support_net.h"
 #include "support_promise.h"
 
+extern "C" {
+#include "model/net.h"
+}
+
 #include <atomic>
 #include <sys/wait.h>
 #include <thread>
@@ -98,7 +102,8 @@ namespace {
 
 /// A network in training, and a batch for it.
 struct Training {
-    support::Context context = support::open_context(2);
+    explicit Training(support::Context own = support::open_context(2)) : context(std::move(own)) {}
+    support::Context context;
     support::Dataset set = classes(context.get(), 1);
     support::Net net = support::net_for(set.get(), {17, 9});
     support::Trainer trainer = support::trainer(net.get(), options());
@@ -111,6 +116,11 @@ struct Training {
         options.schedule = DK_SCHEDULE_CONSTANT;
         options.warmup = 0.0;
         return options;
+    }
+    int64_t steps() const { // of an epoch
+        dk_dataset_info info{};
+        EXPECT_EQ(DK_OK, dk_dataset_describe(set.get(), &info));
+        return (info.rows + 15) / 16;
     }
     dk_status step() {
         dk_batch batch = DK_BATCH_INIT;
@@ -203,6 +213,102 @@ TEST(Threads, ANetworkIsReadAndWrittenInTurns) {
     });
     trains.join();
     support::promise(PROMISE, "rounds of reading and writing a network while it is trained", uses);
+}
+
+namespace {
+
+/// Memory whose first user after `halt` waits for `resume`.
+struct HaltingMemory {
+    std::atomic<bool> halting{false}, halted{false};
+    dk_allocator hooks{&alloc, &release, this};
+
+    static void *alloc(void *user, size_t bytes, size_t alignment) {
+        auto *self = static_cast<HaltingMemory *>(user);
+        if (self->halting && !self->halted.exchange(true))
+            while (self->halting) std::this_thread::yield();
+        return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+    }
+    static void release(void *, void *memory, size_t) { std::free(memory); }
+};
+
+/// Until so many threads wait to write the network, and to read it; or until `over`.
+void wait_for_queue(dk_net *net, uint64_t writers, int readers, const std::atomic<bool> &over) {
+    for (bool queued = false; !queued && !over; std::this_thread::yield()) {
+        pthread_mutex_lock(&net->lock.mutex);
+        queued = net->lock.writers - net->lock.first_writer == writers &&
+                 net->lock.waiting_readers == readers;
+        pthread_mutex_unlock(&net->lock.mutex);
+    }
+}
+
+} // namespace
+
+// While one thread reads a network (it is halted as it saves it), a step comes, and then another reader: it
+// sees what the step leaves. Breaks where readers pass a step that waits.
+TEST(Threads, AReaderThatComesAfterAStepSeesWhatTheStepLeaves) {
+    if (!device::is_cpu()) GTEST_SKIP() << "the order is the same on every device";
+    HaltingMemory memory;
+    Training t(support::open_context(2, &memory.hooks));
+    std::vector<float> before(17), after(17);
+    ASSERT_EQ(DK_OK, dk_net_get(t.net.get(), DK_BIAS, 1, before.data(), 17));
+    std::atomic<bool> stepped{false}, read{false};
+    memory.halting = true;
+    std::thread saves([&] { dk_net_save(t.net.get(), "/nonexistent/folder/file"); });
+    while (!memory.halted) std::this_thread::yield();
+    std::thread steps([&] {
+        EXPECT_EQ(DK_OK, t.step()) << dk_error_text();
+        stepped = true;
+    });
+    wait_for_queue(t.net.get(), 1, 0, stepped);
+    std::thread reads([&] {
+        EXPECT_EQ(DK_OK, dk_net_get(t.net.get(), DK_BIAS, 1, after.data(), 17));
+        read = true;
+    });
+    wait_for_queue(t.net.get(), 1, 1, read);
+    memory.halting = false;
+    for (std::thread *thread : {&saves, &steps, &reads}) thread->join();
+    EXPECT_NE(before, after);
+    EXPECT_EQ(after, support::tensor(t.net.get(), DK_BIAS, 1));
+}
+
+// Up to 16 threads do nothing but read a network while it is trained: neither side waits for the other to
+// end. A step waits for one read of each of them. While the trainer is outside of the lock they read as
+// often as they can: where threads outnumber cores, the system may give each some milliseconds before the
+// trainer, or its loader, is back on one. Hence a read of 1000 rows, of which these are tens; and readers
+// give up after as many as a step can't have met if they are let in once for each.
+TEST(Threads, ATrainingAndItsReadersAllGoOn) {
+    if (!device::is_cpu()) GTEST_SKIP() << "the order is the same on every device";
+    const int64_t rows = 1000, reads_a_step = 1000;
+    for (const int readers : {1, 2, 4, 16}) {
+        Training t;
+        const std::vector<float> x(rows * 64, 0.5f);
+        std::vector<std::atomic<int64_t>> reads(readers);
+        std::atomic<int> reading{0};
+        std::atomic<bool> over{false};
+        std::vector<std::thread> threads;
+        for (int i = 0; i < readers; ++i)
+            threads.emplace_back([&, i] {
+                dk_session *made = nullptr;
+                ASSERT_EQ(DK_OK, dk_session_create(&made, t.net.get(), rows, DK_SESSION_INFERENCE));
+                const support::Session session(made);
+                ++reading;
+                for (; !over && reads[i] < reads_a_step * t.steps(); ++reads[i])
+                    EXPECT_EQ(DK_OK, dk_session_forward(session.get(), x.data(), rows, nullptr));
+            });
+        while (reading < readers) std::this_thread::yield();
+        dk_fit_options fit = DK_FIT_OPTIONS_INIT;
+        fit.epochs = 1;
+        EXPECT_EQ(DK_OK, dk_trainer_fit(t.trainer.get(), t.set.get(), nullptr, &fit, nullptr))
+            << dk_error_text();
+        for (const auto &count : reads)
+            EXPECT_LT(count, reads_a_step * t.steps())
+                << "the training waited for the readers to end";
+        over = true;
+        for (std::thread &thread : threads) thread.join();
+        for (const auto &count : reads) EXPECT_GT(count, 0) << "a reader waited for ever";
+        EXPECT_EQ(t.steps(), dk_trainer_steps(t.trainer.get()));
+        support::promise(PROMISE, "steps beside 1 to 16 threads that only read", t.steps());
+    }
 }
 
 // Breaks where two threads' batches meet in one session.

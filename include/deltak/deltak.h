@@ -36,11 +36,12 @@
  * - Any number of threads may use contexts, data sets and networks at once. Networks of one context
  *   train side by side, each with the bits that it has alone. Calls on one network take turns: what
  *   dk_evaluate, dk_predict, dk_net_get or dk_net_save sees of a network in training is what a whole
- *   step left. Nobody waits for ever: a call that reads waits for two that write at most, whatever
- *   others do, and a call that writes, such as a step, for the readers before it and one turn of those
- *   that wait for each writer ahead. With many readers a training so loses a turn of theirs a step. A trainer and a session take one call at a time; a second one, another thread's or
- *   one from a callback of the first, is refused with DK_E_STATE. An object is destroyed, and what it
- *   lends is read, when no other thread uses it.
+ *   step left. Nobody waits for ever. A call that reads runs beside others that do, and waits for one
+ *   that writes at most, such as a step, after those that read as it came; a call that writes waits for
+ *   these, and for the writers ahead of it with a turn of readers before each. So a training beside
+ *   many readers waits for a turn of theirs at each step. A trainer and a session take one call at a
+ *   time; a second one, another thread's or one from a callback of the first, is refused with
+ *   DK_E_STATE. An object is destroyed, and what it lends is read, when no other thread uses it.
  * - After fork() a child may open contexts of its own and use the CPU, if no other thread was in the
  *   library at the time. What was made before belongs to the parent. GPUs aren't for a child of a process
  *   that has used one, unless it runs another program.

@@ -9,9 +9,9 @@
 /** Readers and writers take turns (a "phase-fair" lock; Brandenburg and Anderson, "Spin-based
  *  reader-writer synchronization for multiprocessor real-time systems", 2010). A reader that comes while
  *  a writer waits stands behind that writer, and all readers that wait when a writer leaves go in
- *  together, before the next writer. So a reader waits for two writers at most, the one inside and the
- *  one that waits; a writer waits for the readers inside, and then, for each writer ahead of it, that
- *  writer and one more group of readers. Writers keep the order in which they came.
+ *  together, before the next writer. So a reader waits for one writer at most, after the readers
+ *  inside; a writer waits for the readers inside, and then, for each writer ahead of it, that writer and
+ *  one more group of readers. Writers keep the order in which they came.
  *
  *  A thread that holds the lock must not take it again, not for reading either: a writer between the two
  *  would wait for the first, and the second for the writer. pthread_rwlock_t prefers readers, under which
