@@ -1,7 +1,7 @@
 #include "data/labels.h"
 
 #include "base/names.h"
-#include "data/number.h"
+#include "base/number.h"
 #include "data/view.h"
 
 #include <math.h>

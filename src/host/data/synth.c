@@ -1,8 +1,8 @@
 /* Synthetic sets: every value is a function of (seed, row, column) alone, so that a set of more
  * rows starts with the rows of a smaller one, and is the same bits on every machine. No sum of
  * products is left for a compiler to contract or to reorder. */
+#include "base/number.h"
 #include "data/labels.h"
-#include "data/number.h"
 #include "kernels/philox.h"
 #include "kernels/scalar.h"
 
