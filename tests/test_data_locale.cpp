@@ -29,6 +29,12 @@ TEST(Locale, ChangesNoNumber) {
     EXPECT_STREQ(dk_dataset_class_name(set, 0), "0.5");
     EXPECT_STREQ(dk_dataset_class_name(set, 1), "1.75");
     dk_dataset_destroy(set);
+    dk_activation activation = DK_IDENTITY;
+    float alpha = 0.0f;
+    EXPECT_EQ(dk_activation_parse("leaky_relu(0.2)", &activation, &alpha), DK_OK)
+        << dk_error_text();
+    EXPECT_EQ(alpha, 0.2f);
+    EXPECT_EQ(dk_activation_parse("elu(0,5)", &activation, &alpha), DK_E_ARGUMENT);
     std::setlocale(LC_ALL, "C");
 }
 

@@ -4,7 +4,7 @@
 #include "support_open.h"
 
 extern "C" {
-#include "data/number.h"
+#include "base/number.h"
 #include "model/net.h"
 }
 

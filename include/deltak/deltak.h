@@ -42,6 +42,10 @@
  *   many readers waits for a turn of theirs at each step. A trainer and a session take one call at a
  *   time; a second one, another thread's or one from a callback of the first, is refused with
  *   DK_E_STATE. An object is destroyed, and what it lends is read, when no other thread uses it.
+ * - A call computes in the default floating-point environment (to nearest, denormals kept, no traps),
+ *   whatever its thread's is, and so do the library's own threads and the callbacks of the call. When
+ *   it returns, the thread has its own again, flags included: no bit depends on it, and a process that
+ *   traps on overflow isn't ended by deltak.
  * - After fork() a child may open contexts of its own and use the CPU, if no other thread was in the
  *   library at the time. What was made before belongs to the parent. GPUs aren't for a child of a process
  *   that has used one, unless it runs another program.

@@ -3,7 +3,7 @@
 #include "fuzz.h"
 
 extern "C" {
-#include "data/number.h"
+#include "base/number.h"
 }
 
 #include <cmath>

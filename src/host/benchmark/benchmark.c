@@ -1,6 +1,8 @@
 /* dk_benchmark and dk_bench_explain: everything is made, measured in rounds, and summarised. */
 #include "benchmark/benchmark.h"
 
+#include "base/arithmetic.h"
+
 #include <math.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -141,6 +143,7 @@ static dk_status run(dk_context *context, const dk_net_desc *desc, const dk_trai
 dk_status dk_benchmark(dk_context *context, const dk_net_desc *desc,
                        const dk_train_options *options, const dk_bench_options *bench,
                        dk_bench_result *result) {
+    DKI_ARITHMETIC;
     return run(context, desc, options, bench, result, NULL);
 }
 
@@ -148,6 +151,7 @@ dk_status dk_bench_explain(dk_context *context, const dk_net_desc *desc,
                            const dk_train_options *options, const dk_bench_options *bench,
                            dk_bench_result *result, dk_bench_rates *rates, dk_bench_operation *rows,
                            size_t capacity, size_t *count) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(rates && count && (rows || capacity == 0), DK_E_ARGUMENT,
                 "dk_bench_explain: a NULL argument");
     *count = 0;

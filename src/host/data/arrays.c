@@ -1,4 +1,5 @@
 /* dk_dataset_from_arrays: a data set over the caller's own memory. */
+#include "base/arithmetic.h"
 #include "data/source.h"
 #include "data/view.h"
 
@@ -83,6 +84,7 @@ static dk_status fill(dki_storage *storage, const dk_arrays *arrays) {
 
 dk_status dk_dataset_from_arrays(dk_dataset **dataset, dk_context *context,
                                  const dk_arrays *arrays) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(dataset, DK_E_ARGUMENT, "dk_dataset_from_arrays: dataset is NULL");
     *dataset = NULL;
     DKI_REQUIRE(context && arrays, DK_E_ARGUMENT, "dk_dataset_from_arrays: %s is NULL",

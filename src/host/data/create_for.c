@@ -1,5 +1,6 @@
 /* The usual network for a data set: identity on top, softmax cross-entropy for classes, mse for
  * numbers. And whether a data set fits a network. */
+#include "base/arithmetic.h"
 #include "data/dataset.h"
 #include "model/net.h"
 
@@ -18,6 +19,7 @@ static void fill_layers(dk_layer *layers, const int64_t *hidden, size_t count,
 
 dk_status dk_net_create_for(dk_net **net, const dk_dataset *dataset, const int64_t *hidden,
                             size_t hidden_count, dk_activation activation, uint64_t seed) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(net, DK_E_ARGUMENT, "dk_net_create_for: net is NULL");
     *net = NULL;
     DKI_REQUIRE(dataset && (hidden || hidden_count == 0), DK_E_ARGUMENT,

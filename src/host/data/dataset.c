@@ -1,5 +1,6 @@
 #include "data/dataset.h"
 
+#include "base/arithmetic.h"
 #include "data/source.h"
 #include "data/view.h"
 
@@ -121,6 +122,7 @@ const char *dk_dataset_class_name(const dk_dataset *dataset, int64_t index) {
 
 dk_status dk_dataset_read(const dk_dataset *dataset, int64_t first, int64_t rows, float *x,
                           int32_t *labels, float *targets) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(dataset, DK_E_ARGUMENT, "dk_dataset_read: dataset is NULL");
     const dki_storage *storage = dataset->storage;
     DKI_REQUIRE(first >= 0 && rows >= 0 && first <= dataset->rows && rows <= dataset->rows - first,

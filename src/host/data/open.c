@@ -1,4 +1,5 @@
 /* dk_dataset_open: which source a text means, and what is asked of it. */
+#include "base/arithmetic.h"
 #include "base/names.h"
 #include "data/source.h"
 #include "format/file.h"
@@ -161,6 +162,7 @@ dk_status dki_check_features(const dki_request *request, int64_t features) {
 
 dk_status dk_dataset_open(dk_dataset **dataset, dk_context *context, const char *source,
                           const dk_data_options *options) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(dataset, DK_E_ARGUMENT, "dk_dataset_open: dataset is NULL");
     *dataset = NULL;
     DKI_REQUIRE(context && source, DK_E_ARGUMENT, "dk_dataset_open: %s is NULL",

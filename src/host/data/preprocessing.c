@@ -1,4 +1,5 @@
 /* What a network learns of its training set before training: scaling and class names. */
+#include "base/arithmetic.h"
 #include "data/dataset.h"
 #include "model/net.h"
 
@@ -68,6 +69,7 @@ static dk_status learn_scaling(const dk_net *net, const dk_dataset *train, dki_s
 
 /* Everything new is made before anything old is let go, so that a failure changes nothing. */
 dk_status dk_net_learn_preprocessing(dk_net *net, const dk_dataset *train) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(net && train, DK_E_ARGUMENT, "dk_net_learn_preprocessing: a NULL argument");
     DKI_TRY(dki_dataset_fits(train, net));
     dki_scaling features = {0}, targets = {0};

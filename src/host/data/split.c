@@ -1,3 +1,4 @@
+#include "base/arithmetic.h"
 #include "data/dataset.h"
 #include "kernels/shuffle.h"
 
@@ -27,6 +28,7 @@ static dk_status make_part(dk_dataset **part, const dk_dataset *parent, int64_t 
 
 dk_status dk_dataset_split(const dk_dataset *dataset, double fraction, uint64_t seed,
                            dk_dataset **rest, dk_dataset **part) {
+    DKI_ARITHMETIC;
     if (rest) *rest = NULL;
     if (part) *part = NULL;
     DKI_REQUIRE(dataset && rest && part, DK_E_ARGUMENT, "dk_dataset_split: %s is NULL",

@@ -1,6 +1,7 @@
 #include "model/context.h"
 
 #include "backend/plugin.h"
+#include "base/arithmetic.h"
 
 #include <omp.h>
 #include <sched.h>
@@ -70,6 +71,7 @@ static const dk_allocator *chosen_allocator(const dk_context_options *options) {
 }
 
 dk_status dk_context_create(dk_context **context, const dk_context_options *options) {
+    DKI_ARITHMETIC;
     static const dk_context_options defaults = DK_CONTEXT_OPTIONS_INIT;
     DKI_REQUIRE(context, DK_E_ARGUMENT, "dk_context_create: context is NULL");
     *context = NULL;

@@ -7,11 +7,13 @@
  *      "classes": ["0", …], "features": {"shift": […], "scale": […]}, "targets": {…}} */
 #include "model/file.h"
 
+#include "base/arithmetic.h"
 #include "model/tensors.h"
 
 #include <string.h>
 
 dk_status dk_net_save(const dk_net *net, const char *path) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(net && path, DK_E_ARGUMENT, "dk_net_save: a NULL argument");
     const dk_allocator *allocator = &net->context->allocator;
     const dki_region parameters = dki_parameters_of(net);
@@ -69,6 +71,7 @@ static dk_status load_parsed(dk_net **net, dk_context *context, const dki_safete
 }
 
 dk_status dk_net_load(dk_net **net, dk_context *context, const char *path) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(net && context && path, DK_E_ARGUMENT, "dk_net_load: a NULL argument");
     *net = NULL;
     dki_safetensors file = {0};

@@ -1,8 +1,10 @@
 /* The public names of enumerations. The order of each table is the enumeration's. */
 #include "base/names.h"
 
+#include "base/arithmetic.h"
+#include "base/number.h"
+
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
@@ -57,7 +59,23 @@ PARSE(optimizer)
 PARSE(schedule)
 PARSE(precision)
 
+/* The number in "name(number)", from its parenthesis on; 0 where it isn't a positive one. */
+static dk_status parameter_of(const char *text, float *value) {
+    *value = 0.0f;
+    const size_t length = strlen(text);
+    char number[DKI_NUMBER_TEXT];
+    if (length < 3 || length - 2 >= sizeof number || text[length - 1] != ')') return DK_OK;
+    memcpy(number, text + 1, length - 2);
+    number[length - 2] = '\0';
+    double read = 0.0;
+    bool is_number = false;
+    DKI_TRY(dki_number_parse(number, &read, &is_number));
+    if (is_number && isfinite((float)read) && read > 0.0) *value = (float)read;
+    return DK_OK;
+}
+
 dk_status dk_activation_parse(const char *text, dk_activation *activation, float *alpha) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(text && activation && alpha, DK_E_ARGUMENT, "dk_activation_parse: a NULL argument");
     size_t length = strcspn(text, "("), index = 0;
     DKI_TRY(dki_name_index("activation", text, length, activation_names, COUNT(activation_names),
@@ -66,11 +84,9 @@ dk_status dk_activation_parse(const char *text, dk_activation *activation, float
     if (text[length]) {
         bool takes = index == DK_LEAKY_RELU || index == DK_ELU;
         DKI_REQUIRE(takes, DK_E_ARGUMENT, "\"%s\": only leaky_relu and elu take a parameter", text);
-        char *end = NULL;
-        value = strtof(text + length + 1, &end);
-        DKI_REQUIRE(end != text + length + 1 && strcmp(end, ")") == 0 && isfinite(value) &&
-                        value > 0.0f,
-                    DK_E_ARGUMENT, "\"%s\": write the parameter as %s(0.2), a number above 0", text,
+        DKI_TRY(parameter_of(text + length, &value));
+        DKI_REQUIRE(value > 0.0f, DK_E_ARGUMENT,
+                    "\"%s\": write the parameter as %s(0.2), a number above 0", text,
                     activation_names[index]);
     }
     *activation = (dk_activation)index;

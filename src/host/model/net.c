@@ -1,6 +1,7 @@
 /* A network's life: creation, holding, parameters in and out. */
 #include "model/net.h"
 
+#include "base/arithmetic.h"
 #include "kernels/activation.h"
 #include "model/transfer.h"
 
@@ -71,6 +72,7 @@ out:
 }
 
 dk_status dk_net_create(dk_net **net, dk_context *context, const dk_net_desc *desc) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(net && context, DK_E_ARGUMENT, "dk_net_create: a NULL argument");
     *net = NULL;
     dk_net *made = NULL;
@@ -147,6 +149,7 @@ static dk_status locate(const dk_net *net, dk_tensor tensor, size_t layer, size_
 
 dk_status dk_net_get(const dk_net *net, dk_tensor tensor, size_t layer, float *values,
                      size_t count) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(net && values, DK_E_ARGUMENT, "dk_net_get: a NULL argument");
     dki_matrix matrix;
     DKI_TRY(locate(net, tensor, layer, count, &matrix));
@@ -156,6 +159,7 @@ dk_status dk_net_get(const dk_net *net, dk_tensor tensor, size_t layer, float *v
 
 dk_status dk_net_set(dk_net *net, dk_tensor tensor, size_t layer, const float *values,
                      size_t count) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(net && values, DK_E_ARGUMENT, "dk_net_set: a NULL argument");
     dki_matrix matrix;
     DKI_TRY(locate(net, tensor, layer, count, &matrix));

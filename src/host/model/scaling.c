@@ -2,6 +2,8 @@
  * called. */
 #include "model/net.h"
 
+#include "base/arithmetic.h"
+
 #include <string.h>
 
 static void release_names(const dk_allocator *allocator, char **names, size_t count) {
@@ -84,6 +86,7 @@ dk_status dki_net_set_scaling(dk_net *net, dki_scaling *scaling, const double *s
 }
 
 dk_status dk_net_preprocessing(const dk_net *net, dk_preprocessing *preprocessing) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(net && preprocessing, DK_E_ARGUMENT, "dk_net_preprocessing: a NULL argument");
     *preprocessing = (dk_preprocessing){net->features.shift, net->features.scale,
                                         net->targets.shift, net->targets.scale};

@@ -1,6 +1,8 @@
 /* Which network descriptions are valid, and the defaults of a layer. */
 #include "model/net.h"
 
+#include "base/arithmetic.h"
+
 #include <math.h>
 
 /* Widths are BLAS dimensions: 32-bit integers. */
@@ -82,6 +84,7 @@ static dk_status validate_loss(const dk_net_desc *desc) {
 }
 
 dk_status dk_net_validate(const dk_net_desc *desc) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(desc, DK_E_ARGUMENT, "the network description is NULL");
     DKI_REQUIRE(desc->size == sizeof *desc, DK_E_ARGUMENT,
                 "dk_net_desc.size is %zu, not %zu: start from DK_NET_DESC_INIT", desc->size,

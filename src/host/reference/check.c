@@ -8,6 +8,7 @@
  *   had, so that the bound is that of one operation. This is what finds a mistake. */
 #include "reference/check.h"
 
+#include "base/arithmetic.h"
 #include "kernels/philox.h"
 #include "kernels/scalar.h"
 #include "reference/check_update.h"
@@ -217,6 +218,7 @@ static dk_status open_check(dki_check *c, dk_context *context, const dk_net_desc
 
 dk_status dk_check(dk_context *context, const dk_net_desc *desc, const dk_train_options *options,
                    dk_check_row *rows, size_t capacity, size_t *count) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(context && count && (rows || capacity == 0), DK_E_ARGUMENT,
                 "dk_check: a NULL argument");
     dki_check c = {.allocator = &context->allocator, .out = rows, .capacity = capacity};

@@ -1,6 +1,8 @@
 /* Inside an application that uses the GPU itself: its stream, its memory. */
 #include "train/run.h"
 
+#include "base/arithmetic.h"
+
 static dk_status require_gpu(const dk_context *context) {
     DKI_REQUIRE(context->backend->cuda, DK_E_STATE,
                 "this context is on the %s: open one with the device \"cuda\"",
@@ -51,6 +53,7 @@ static dk_status validate(const dk_net *net, const dk_cuda_batch *batch, double 
 }
 
 dk_status dk_cuda_trainer_step(dk_trainer *trainer, const dk_cuda_batch *batch, double *loss) {
+    DKI_ARITHMETIC;
     double weight_sum = 0.0;
     DKI_REQUIRE(trainer, DK_E_ARGUMENT, "dk_cuda_trainer_step: trainer is NULL");
     DKI_TRY(require_gpu(trainer->net->context));
@@ -75,6 +78,7 @@ static dk_status forward(dk_session *session, const float *x, int64_t rows, floa
 }
 
 dk_status dk_cuda_session_forward(dk_session *session, const float *x, int64_t rows, float *y) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_cuda_session_forward: session is NULL");
     DKI_TRY(require_gpu(session->net->context));
     DKI_TRY(dki_session_enter(session));

@@ -1,5 +1,6 @@
 #include "train/checkpoint.h"
 
+#include "base/arithmetic.h"
 #include "model/file.h"
 
 size_t dki_checkpoint_regions(const dk_trainer *trainer, float *best,
@@ -95,6 +96,7 @@ void dki_checkpoint_release(dki_checkpoint *checkpoint) {
 }
 
 dk_status dk_trainer_save(dk_trainer *trainer, const char *path) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(trainer && path, DK_E_ARGUMENT, "dk_trainer_save: a NULL argument");
     dki_checkpoint checkpoint = {0};
     DKI_TRY(dki_turn_take(&trainer->turn, "this trainer"));

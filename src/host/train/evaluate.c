@@ -1,5 +1,6 @@
 #include "train/evaluate.h"
 
+#include "base/arithmetic.h"
 #include "kernels/scalar.h"
 #include "model/transfer.h"
 #include "train/batch.h"
@@ -198,6 +199,7 @@ dk_status dki_evaluator_run(dki_evaluator *evaluator, dk_metrics *metrics) {
 
 dk_status dk_evaluate(const dk_net *net, const dk_dataset *dataset, int64_t batch,
                       dk_metrics *metrics) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(net && dataset && metrics, DK_E_ARGUMENT, "dk_evaluate: a NULL argument");
     dki_evaluator *evaluator = NULL;
     DKI_TRY(dki_evaluator_create(&evaluator, net, dataset, batch));

@@ -1,4 +1,5 @@
 /* Training over epochs: order, progress, validation, early stopping, the best parameters, checkpoints. */
+#include "base/arithmetic.h"
 #include "base/clock.h"
 #include "train/epoch.h"
 #include "train/evaluate.h"
@@ -305,6 +306,7 @@ static dk_status fit_now(dk_trainer *trainer, const dk_dataset *train, const dk_
 
 dk_status dk_trainer_fit(dk_trainer *trainer, const dk_dataset *train, const dk_dataset *valid,
                          const dk_fit_options *options, dk_fit_result *result) {
+    DKI_ARITHMETIC;
     static const dk_fit_options defaults = DK_FIT_OPTIONS_INIT;
     DKI_REQUIRE(trainer && train, DK_E_ARGUMENT, "dk_trainer_fit: a NULL argument");
     if (!options) options = &defaults;

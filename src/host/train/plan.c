@@ -1,8 +1,11 @@
 /* The memory plan: what a network and its trainer will allocate, by region. */
 #include "train/trainer.h"
 
+#include "base/arithmetic.h"
+
 dk_status dk_plan(dk_context *context, const dk_net_desc *desc, const dk_train_options *options,
                   dk_memory_plan *plan) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(context && plan, DK_E_ARGUMENT, "dk_plan: a NULL argument");
     DKI_TRY(dk_net_validate(desc));
     dk_train_options o;

@@ -1,4 +1,5 @@
 /* Predictions in the caller's units: probabilities of classes, targets unscaled. */
+#include "base/arithmetic.h"
 #include "kernels/scalar.h"
 #include "model/transfer.h"
 #include "train/batch.h"
@@ -60,6 +61,7 @@ static dk_status predict_fed(dk_session *session, dki_feed *feed, const char *na
 }
 
 dk_status dk_predict_dataset(const dk_net *net, const dk_dataset *dataset, float *y) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(net && dataset && y, DK_E_ARGUMENT, "dk_predict_dataset: a NULL argument");
     const dki_storage *storage = dataset->storage;
     DKI_REQUIRE(storage->features_count == net->desc.inputs, DK_E_SHAPE,
@@ -79,6 +81,7 @@ dk_status dk_predict_dataset(const dk_net *net, const dk_dataset *dataset, float
 }
 
 dk_status dk_predict(const dk_net *net, const float *x, int64_t rows, float *y) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(net && x && y, DK_E_ARGUMENT, "dk_predict: a NULL argument");
     DKI_REQUIRE(rows >= 1, DK_E_ARGUMENT, "dk_predict: %lld rows", (long long)rows);
     dk_arrays arrays = DK_ARRAYS_INIT;

@@ -1,4 +1,5 @@
 /* Going on with a run from its checkpoint. Nothing is changed before all of it was read and checked. */
+#include "base/arithmetic.h"
 #include "model/file.h"
 #include "train/checkpoint.h"
 #include "train/checkpoint_folder.h"
@@ -250,6 +251,7 @@ static dk_status resume(resumption *it, const char *path, dk_trainer **trainer) 
 
 dk_status dk_trainer_resume(dk_trainer **trainer, dk_net *net, const dk_train_options *options,
                             const char *path, bool anyway) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(trainer && net && path, DK_E_ARGUMENT, "dk_trainer_resume: a NULL argument");
     *trainer = NULL;
     dk_train_options resolved;

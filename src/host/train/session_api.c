@@ -1,9 +1,11 @@
 /* The public face of a session: forward, gradients, backward, and the insides. */
+#include "base/arithmetic.h"
 #include "model/transfer.h"
 #include "train/batch.h"
 
 dk_status dk_session_create(dk_session **session, const dk_net *net, int64_t max_batch,
                             dk_session_kind kind) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(session && net, DK_E_ARGUMENT, "dk_session_create: a NULL argument");
     *session = NULL;
     DKI_REQUIRE(kind == DK_SESSION_INFERENCE || kind == DK_SESSION_GRADIENTS, DK_E_ARGUMENT,
@@ -46,6 +48,7 @@ static dk_status set_dropout(dk_session *session, bool on, uint64_t seed, uint64
 }
 
 dk_status dk_session_dropout(dk_session *session, bool on, uint64_t seed, uint64_t tick) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_session_dropout: session is NULL");
     DKI_TRY(dki_session_enter(session));
     return dki_session_leave(session, set_dropout(session, on, seed, tick));
@@ -62,6 +65,7 @@ static dk_status forward(dk_session *session, const float *x, int64_t rows, floa
 }
 
 dk_status dk_session_forward(dk_session *session, const float *x, int64_t rows, float *y) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(session && x, DK_E_ARGUMENT, "dk_session_forward: a NULL argument");
     DKI_TRY(dki_session_enter(session));
     return dki_session_leave(session, forward(session, x, rows, y));
@@ -84,6 +88,7 @@ static dk_status gradients(dk_session *session, const dk_batch *batch, double *l
 }
 
 dk_status dk_session_gradients(dk_session *session, const dk_batch *batch, double *loss) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(session, DK_E_ARGUMENT, "dk_session_gradients: session is NULL");
     DKI_TRY(dki_session_enter(session));
     return dki_session_leave(session, gradients(session, batch, loss));
@@ -103,6 +108,7 @@ static dk_status backward(dk_session *session, const float *dl_da, int64_t rows)
 }
 
 dk_status dk_session_backward(dk_session *session, const float *dl_da, int64_t rows) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(session && dl_da, DK_E_ARGUMENT, "dk_session_backward: a NULL argument");
     DKI_TRY(dki_session_enter(session));
     return dki_session_leave(session, backward(session, dl_da, rows));
@@ -120,6 +126,7 @@ static dk_status input_gradient(dk_session *session, float *dl_dx, size_t count)
 }
 
 dk_status dk_session_input_gradient(dk_session *session, float *dl_dx, size_t count) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(session && dl_dx, DK_E_ARGUMENT, "dk_session_input_gradient: a NULL argument");
     DKI_TRY(dki_session_enter(session));
     return dki_session_leave(session, input_gradient(session, dl_dx, count));
@@ -199,6 +206,7 @@ static dk_status read_tensor(dk_session *session, dk_tensor tensor, size_t layer
 
 dk_status dk_session_read(dk_session *session, dk_tensor tensor, size_t layer, float *values,
                           size_t count) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(session && values, DK_E_ARGUMENT, "dk_session_read: a NULL argument");
     DKI_REQUIRE(dk_tensor_name(tensor), DK_E_ARGUMENT, "unknown tensor %d", (int)tensor);
     if (tensor == DK_WEIGHT || tensor == DK_BIAS)

@@ -1,4 +1,5 @@
 /* A trainer's life, and one step from the caller's arrays. */
+#include "base/arithmetic.h"
 #include "train/diagnose.h"
 #include "train/run.h"
 #include "train/schedule.h"
@@ -53,6 +54,7 @@ static dk_status build(dk_trainer *trainer) {
 }
 
 dk_status dk_trainer_create(dk_trainer **trainer, dk_net *net, const dk_train_options *options) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(trainer && net, DK_E_ARGUMENT, "dk_trainer_create: a NULL argument");
     *trainer = NULL;
     dk_train_options resolved;
@@ -250,6 +252,7 @@ dk_status dki_trainer_require_schedule(const dk_trainer *trainer) {
 }
 
 dk_status dk_trainer_step(dk_trainer *trainer, const dk_batch *batch, double *loss) {
+    DKI_ARITHMETIC;
     DKI_REQUIRE(trainer, DK_E_ARGUMENT, "dk_trainer_step: trainer is NULL");
     DKI_TRY(dki_batch_validate(trainer->net, batch));
     DKI_REQUIRE(batch->rows <= UINT32_MAX, DK_E_SHAPE, "a batch of %lld rows is too large",
