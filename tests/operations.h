@@ -151,12 +151,14 @@ template <class T> class Array {
     }
 
   private:
+    /// The values are there for every lane.
     void allocate(const std::vector<T> &all) {
         const size_t bytes = all.size() * sizeof(T);
         EXPECT_EQ(DK_OK, device_.ops->alloc(device_.backend, where_, bytes, &memory_))
             << dk_error_text();
         EXPECT_EQ(DK_OK,
                   device_.ops->upload(device_.backend, DKI_LANE_MAIN, memory_, all.data(), bytes));
+        EXPECT_EQ(DK_OK, device_.ops->sync(device_.backend));
     }
 
     Device &device_;

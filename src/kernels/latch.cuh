@@ -9,10 +9,11 @@ template <class T> DKI_DEVICE bool dki_is_finite(T x) {
     return x - x == T(0);
 }
 
-/** Updates inside products change nothing from here on. */
+/** Updates inside products change nothing from here on. Other kernels may write the same at the time,
+ *  and products on the other lane read. */
 DKI_DEVICE void dki_hold_products(dki_step_state *state) {
-    state->product_scalars[0] = 0.0f;
-    state->product_scalars[1] = 1.0f;
+    atomicExch((unsigned *)&state->product_scalars[0], __float_as_uint(0.0f));
+    atomicExch((unsigned *)&state->product_scalars[1], __float_as_uint(1.0f));
 }
 
 /** Notes that this tick saw a value that isn't finite, and where (DKI_AT_…), unless somebody did. Any

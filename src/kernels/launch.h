@@ -6,8 +6,10 @@
 #if defined(DKI_SIMT)
 #include "simt/simt.h"
 
-/** Kernels run one after the other. */
-static inline void dki_wait_for_earlier() {}
+/** Kernels run one after the other: only noted. */
+static inline void dki_wait_for_earlier() {
+    simt::wait_for_earlier();
+}
 #else
 #include "kernels/queue.h"
 

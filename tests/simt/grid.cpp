@@ -1,5 +1,6 @@
 // The scheduler: blocks, rounds of threads, and how a wait begins and ends.
 #include "simt/grid.h"
+#include "simt/simt.h"
 
 #include <cstring>
 #include <mutex>
@@ -47,6 +48,7 @@ bool Grid::run(const Launch &launch, std::uint64_t seed) {
     launch_ = &launch;
     order_ = Order(seed);
     failed_ = false;
+    starts_ = waits_ = 0;
     gridDim = dim3(static_cast<unsigned>(launch.grid.x), static_cast<unsigned>(launch.grid.y),
                    static_cast<unsigned>(launch.grid.z));
     blockDim = dim3(static_cast<unsigned>(launch.block.x), static_cast<unsigned>(launch.block.y),
@@ -134,6 +136,8 @@ inline void Grid::switch_from(Fiber &fiber, unsigned thread) {
 
 void Grid::work() {
     for (;;) {
+        ++starts_;
+        threads_[current_].waited = false;
         try {
             launch_->thread();
         } catch (const Abandoned &) {
@@ -156,6 +160,11 @@ inline void Grid::wait() {
     const unsigned self = current_;
     switch_from(*threads_[self].fiber, next());
     if (failed_) throw Abandoned();
+}
+
+void Grid::note_wait() {
+    waits_ += !threads_[current_].waited;
+    threads_[current_].waited = true;
 }
 
 void Grid::finish() {
@@ -351,9 +360,20 @@ void *dynamic_shared() {
     return grid().dynamic_shared();
 }
 
-bool run(const Launch &launch, std::uint64_t seed) {
+void wait_for_earlier() {
+    grid().note_wait();
+}
+
+bool has_waited() {
+    return grid().has_waited();
+}
+
+Outcome run(const Launch &launch, std::uint64_t seed) {
     const std::lock_guard<std::mutex> lock(running);
-    return grid().run(launch, seed);
+    Outcome outcome;
+    outcome.well = grid().run(launch, seed);
+    outcome.waited = grid().all_waited();
+    return outcome;
 }
 
 } // namespace simt

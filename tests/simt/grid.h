@@ -18,8 +18,8 @@ constexpr unsigned max_threads = 1024;
 /// Adds to what take_reports returns.
 void report(std::string text);
 
-/// Runs a launch on the one grid, after those of other threads of the host; whether all went well.
-bool run(const Launch &launch, std::uint64_t seed);
+/// Runs a launch on the one grid, after those of other threads of the host.
+struct Outcome run(const Launch &launch, std::uint64_t seed);
 
 /// Runs one block after the other. A thread starts on the fiber of one that has finished, or on an
 /// idle one, and keeps it while it waits; with nothing to wait for, one fiber runs the whole grid.
@@ -38,6 +38,11 @@ class Grid {
     void *dynamic_shared() const { return dynamic_.get(); }
     unsigned current() const { return current_; }
 
+    void note_wait();
+    bool has_waited() const { return threads_[current_].waited; }
+    /// Whether all threads of the latest launch have waited for the work before it.
+    bool all_waited() const { return waits_ == starts_; }
+
     /// What each fiber does, for ever.
     void work();
 
@@ -47,6 +52,7 @@ class Grid {
         Fiber *fiber = nullptr; // while it has started and not finished
         WarpCall call{};        // what it waits for in its warp
         std::uint64_t result = 0;
+        bool waited = false; // for the work before the kernel
     };
     struct Warp {
         unsigned exists = 0, finished = 0, waiting = 0, released = 0; // lanes
@@ -95,7 +101,8 @@ class Grid {
     Barrier barrier_;
     unsigned size_ = 0, unfinished_ = 0, waiting_in_warps_ = 0;
     unsigned current_ = 0;
-    bool released_ = false; // by a warp or the barrier, since the round began
+    std::uint64_t starts_ = 0, waits_ = 0; // threads of this launch that began; that have waited
+    bool released_ = false;                // by a warp or the barrier, since the round began
     bool failed_ = false;
 };
 

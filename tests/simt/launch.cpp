@@ -61,8 +61,9 @@ int launch(Launch launch, void *stream) {
         hook = shared().hook;
         seed = shared().seed;
     }
-    if (!hook) return run(launch, seed) ? cudaSuccess : cudaErrorLaunchFailure;
-    return hook(stream, [launch = std::move(launch), seed] { run(launch, seed); });
+    if (!hook) return run(launch, seed).well ? cudaSuccess : cudaErrorLaunchFailure;
+    const char *const kernel = launch.kernel;
+    return hook(stream, kernel, [launch = std::move(launch), seed] { return run(launch, seed); });
 }
 
 void set_order(std::uint64_t seed) {

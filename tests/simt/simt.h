@@ -21,10 +21,21 @@ void set_order(std::uint64_t seed);
 /// What went wrong since the last call, in words. Reports that nobody takes fail the test.
 std::vector<std::string> take_reports();
 
-/// Takes over what launches do: it gets the stream and the launch, arguments included, to run
-/// whenever it likes; returns the code that the launch shall return. Empty: launches run at once.
-using LaunchHook = std::function<int(void *stream, std::function<void()> run)>;
+/// How a launch went.
+struct Outcome {
+    bool well = true;   ///< nothing was reported
+    bool waited = true; ///< every thread has waited for the work before (dki_wait_for_earlier)
+};
+
+/// Takes over what launches do: it gets the stream, the kernel's name and the launch, arguments
+/// included, to run whenever it likes; returns the code that the launch shall return. Empty: launches
+/// run at once.
+using LaunchHook =
+    std::function<int(void *stream, const char *kernel, std::function<Outcome()> run)>;
 void set_launch_hook(LaunchHook hook);
+
+/// Whether the thread that runs has waited for the work before its kernel.
+bool has_waited();
 
 } // namespace simt
 

@@ -35,6 +35,10 @@ constexpr unsigned every_lane = ~0u;
 std::uint64_t exchange(const WarpCall &call);
 unsigned lane();
 
+/// What stands for dki_wait_for_earlier: notes that the thread has waited. Kernels run one after the
+/// other.
+void wait_for_earlier();
+
 void report_misaligned(const void *address, std::size_t bytes, Site site);
 
 /// Reports an address that isn't a multiple of `bytes`; for packed loads and stores to call.

@@ -203,9 +203,9 @@ struct Hook {
 };
 
 TEST(Launch, GoesToTheHookWithItsArguments) {
-    std::vector<std::function<void()>> queue;
+    std::vector<std::function<simt::Outcome()>> queue;
     int stream = 0, x = 0, a = 1;
-    const Hook hook([&](void *on, std::function<void()> run) {
+    const Hook hook([&](void *on, const char *, std::function<simt::Outcome()> run) {
         EXPECT_EQ(on, &stream);
         queue.push_back(std::move(run));
         return 42;

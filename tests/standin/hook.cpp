@@ -24,7 +24,9 @@ const bool listening = [] {
 } // namespace
 
 void take_launches() {
-    simt::set_launch_hook(launch);
+    simt::set_launch_hook([](void *stream, const char *, std::function<simt::Outcome()> run) {
+        return launch(stream, [run = std::move(run)] { run(); });
+    });
 }
 
 std::vector<std::string> take_reports() {

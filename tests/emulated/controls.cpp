@@ -1,0 +1,153 @@
+// What tests set and ask of the emulation (emulated.h), and where its reports go.
+#include "insides.h"
+
+#include "simt/simt.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace emulated {
+
+namespace {
+
+/// Reports that nobody takes fail the test.
+class Listener : public testing::EmptyTestEventListener {
+    void OnTestEnd(const testing::TestInfo &) override {
+        for (const std::string &report : take_reports()) ADD_FAILURE() << report;
+    }
+};
+
+const bool listening = [] {
+    testing::UnitTest::GetInstance()->listeners().Append(new Listener);
+    return true;
+}();
+
+Settings first_settings() {
+    Settings settings;
+    if (const char *text = std::getenv("DELTAK_EMULATED_CAPABILITY")) {
+        settings.major = std::atoi(text) / 10;
+        settings.minor = std::atoi(text) % 10;
+    }
+    return settings;
+}
+
+} // namespace
+
+Device::Device() : settings(first_settings()) {
+    legacy = add_stream(true);
+    take_launches();
+}
+
+Device &device() {
+    static Device &it = *new Device; // objects of other files may outlive this one's
+    return it;
+}
+
+void Device::report(const std::string &text) {
+    constexpr size_t most = 20;
+    if (reports.size() < most) reports.push_back(text);
+}
+
+void reset() {
+    Device &d = device();
+    const Guard guard(d.lock);
+    d.arena.release_all();
+    d.graphs.clear();
+    for (Graph *recording : d.recordings) delete recording;
+    d.recordings.clear();
+    for (Event *event : d.events) delete event;
+    d.events.clear();
+    d.streams.clear();
+    d.finished.clear();
+    d.chains = 0;
+    d.host = std::make_shared<Clock>();
+    d.legacy = d.add_stream(true);
+    d.reports.clear();
+    d.counts = Counts();
+    d.calls = d.fail_call = 0;
+    d.sticky = cudaSuccess;
+    d.failed.clear();
+    d.retained = d.pushed = d.handles = 0;
+    d.turn = 0;
+    d.settings = first_settings();
+    set_schedule(0);
+}
+
+void set_schedule(uint64_t seed) {
+    const Guard guard(device().lock);
+    const auto most = static_cast<uint64_t>(Policy::random);
+    device().policy = static_cast<Policy>(seed < most ? seed : most);
+    device().random.seed(seed);
+}
+
+void set_memory(size_t device_bytes, size_t pinned) {
+    const Guard guard(device().lock);
+    device().settings.device_memory = device_bytes;
+    device().settings.pinned_memory = pinned;
+}
+
+void set_capability(int major, int minor) {
+    const Guard guard(device().lock);
+    device().settings.major = major;
+    device().settings.minor = minor;
+}
+
+void set_driver(cudaError_t error, int version) {
+    const Guard guard(device().lock);
+    device().settings.driver = error;
+    device().settings.driver_version = version;
+}
+
+void set_algorithms(std::function<int(const dki_product &)> known) {
+    const Guard guard(device().lock);
+    device().settings.known = std::move(known);
+}
+
+void set_times(std::function<double(const dki_product &, int)> times, double other) {
+    const Guard guard(device().lock);
+    device().settings.times = std::move(times);
+    device().settings.other_ms = other;
+}
+
+void set_dependent_launches(double milliseconds, bool work) {
+    const Guard guard(device().lock);
+    device().settings.dependent_ms = milliseconds;
+    device().settings.dependent_works = work;
+}
+
+void set_contention(double factor) {
+    const Guard guard(device().lock);
+    device().settings.contention = factor;
+}
+
+Counts counts() {
+    const Guard guard(device().lock);
+    return device().counts;
+}
+
+void reset_counts() {
+    const Guard guard(device().lock);
+    device().counts = Counts();
+}
+
+size_t memory_in_use() {
+    const Guard guard(device().lock);
+    return device().arena.in_use(true);
+}
+
+int open_gpus() {
+    const Guard guard(device().lock);
+    return device().retained;
+}
+
+std::vector<std::string> take_reports() {
+    std::vector<std::string> taken = simt::take_reports();
+    const Guard guard(device().lock);
+    taken.insert(taken.end(), device().reports.begin(), device().reports.end());
+    device().reports.clear();
+    return taken;
+}
+
+} // namespace emulated
