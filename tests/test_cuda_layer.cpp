@@ -167,6 +167,35 @@ TEST(CudaProducts, SumsAreFp32AndTf32OnlyWhereAskedFor) {
         }
 }
 
+// By the library's default the parts of a sum that is split may be added in D's type, as bf16.
+TEST(CudaProducts, PartsOfASumAreAddedAsFp32Only) {
+    const dki_product product = forward_product();
+    cublasLtMatmulPreferenceOpaque_t limits;
+    ASSERT_EQ(dki_product_limits(&product, &limits), CUBLAS_STATUS_SUCCESS);
+    uint32_t allowed = 0;
+    size_t written = 0;
+    ASSERT_EQ(cublasLtMatmulPreferenceGetAttribute(&limits,
+                                                   CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                                                   &allowed, sizeof allowed, &written),
+              CUBLAS_STATUS_SUCCESS);
+    EXPECT_EQ(allowed, uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+}
+
+// A plan from a file was chosen by who knows which rules.
+TEST(CudaProducts, AnAlgorithmThatAddsThemInTheTypeOfDIsNone) {
+    const std::pair<uint32_t, bool> schemes[] = {{CUBLASLT_REDUCTION_SCHEME_NONE, true},
+                                                 {CUBLASLT_REDUCTION_SCHEME_INPLACE, false},
+                                                 {CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, true},
+                                                 {CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE, false}};
+    for (const auto &[scheme, good] : schemes) {
+        cublasLtMatmulAlgo_t algorithm = {};
+        ASSERT_EQ(cublasLtMatmulAlgoConfigSetAttribute(
+                      &algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme, sizeof scheme),
+                  CUBLAS_STATUS_SUCCESS);
+        EXPECT_EQ(dki_algorithm_sums_in_fp32(&algorithm), good) << scheme;
+    }
+}
+
 // α and β that the host reads would be baked into a graph, and all its steps would have one rate.
 TEST(CudaProducts, AnUpdatesScalarsAreReadOnTheDevice) {
     for (int32_t accumulate : {DKI_OVERWRITE, DKI_ADD, DKI_SCALE}) {

@@ -62,5 +62,10 @@ typedef struct dki_product_description {
 } dki_product_description;
 cublasStatus_t dki_product_describe(const dki_product *product, const dki_operands *operands,
                                     dki_product_description *description);
+/** What an algorithm for it may need and do. */
+cublasStatus_t dki_product_limits(const dki_product *product,
+                                  cublasLtMatmulPreference_t preference);
+/** Whether it keeps the parts of a sum in fp32, whatever D's type. */
+bool dki_algorithm_sums_in_fp32(const cublasLtMatmulAlgo_t *algorithm);
 
 #endif

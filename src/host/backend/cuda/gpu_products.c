@@ -100,8 +100,22 @@ cublasStatus_t dki_product_describe(const dki_product *product, const dki_operan
     return status;
 }
 
-static cublasStatus_t describe_limits(const dki_product *product,
-                                      cublasLtMatmulPreference_t preference) {
+/* How the parts of a sum that is split along k may be added: not at all, or as fp32 in the workspace. By
+ * the library's other schemes they are added as D's type, which would round a bf16 D once more with
+ * every part. */
+static const uint32_t reductions =
+    CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+
+bool dki_algorithm_sums_in_fp32(const cublasLtMatmulAlgo_t *algorithm) {
+    uint32_t scheme = CUBLASLT_REDUCTION_SCHEME_NONE;
+    size_t written = 0;
+    const cublasStatus_t status = cublasLtMatmulAlgoConfigGetAttribute(
+        algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, &scheme, sizeof scheme, &written);
+    return status == CUBLAS_STATUS_SUCCESS && (scheme & ~reductions) == 0;
+}
+
+cublasStatus_t dki_product_limits(const dki_product *product,
+                                  cublasLtMatmulPreference_t preference) {
     const size_t workspace = (size_t)product->workspace;
     const uint32_t alignment = (uint32_t)product->alignment;
     const cublasLtMatmulPreferenceAttributes_t aligned[] = {
@@ -111,6 +125,9 @@ static cublasStatus_t describe_limits(const dki_product *product,
     if (status == CUBLAS_STATUS_SUCCESS)
         status = cublasLtMatmulPreferenceSetAttribute(
             preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = cublasLtMatmulPreferenceSetAttribute(
+            preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &reductions, sizeof reductions);
     for (size_t i = 0; i < sizeof aligned / sizeof *aligned; i++)
         if (status == CUBLAS_STATUS_SUCCESS)
             status = cublasLtMatmulPreferenceSetAttribute(preference, aligned[i], &alignment,
@@ -136,7 +153,7 @@ dk_status dki_gpu_algorithms(dki_gpu *gpu, const dki_product *product, dki_algor
     cublasLtMatmulPreferenceOpaque_t limits;
     DKI_TRY(dki_gpu_enter(gpu));
     cublasStatus_t status = dki_product_describe(product, NULL, &description);
-    if (status == CUBLAS_STATUS_SUCCESS) status = describe_limits(product, &limits);
+    if (status == CUBLAS_STATUS_SUCCESS) status = dki_product_limits(product, &limits);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = cublasLtMatmulAlgoGetHeuristic(
             gpu->library, &description.operation, &description.a, &description.b, &description.d,
@@ -162,6 +179,7 @@ bool dki_gpu_algorithm_valid(dki_gpu *gpu, const dki_product *product,
     if (dki_gpu_enter(gpu) != DK_OK) return false;
     memcpy(&checked, algorithm->data, sizeof checked);
     cublasStatus_t status = dki_product_describe(product, NULL, &description);
+    if (!dki_algorithm_sums_in_fp32(&checked)) status = CUBLAS_STATUS_NOT_SUPPORTED;
     if (status == CUBLAS_STATUS_SUCCESS)
         status = cublasLtMatmulAlgoCheck(gpu->library, &description.operation, &description.a,
                                          &description.b, &description.d, &description.d, &checked,
