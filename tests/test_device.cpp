@@ -69,6 +69,18 @@ dk_status run_directly(dki_backend *, dki_recording **, dki_body body, void *arg
     return body ? body(argument) : DK_OK;
 }
 
+dk_status (*real_backward_params)(dki_backend *, dki_lane, const dki_linear_backward_params *);
+std::function<void()> around_a_weight_gradient;
+dk_status backward_params_and_more(dki_backend *backend, dki_lane lane,
+                                   const dki_linear_backward_params *op) {
+    const std::function<void()> more = std::move(around_a_weight_gradient);
+    around_a_weight_gradient = nullptr;
+    if (more) more();
+    const dk_status status = real_backward_params(backend, lane, op);
+    if (more) more();
+    return status;
+}
+
 dk_status (*real_describe)(dki_backend *, dki_backend_info *);
 dk_status describe_full_memory(dki_backend *backend, dki_backend_info *info) {
     const dk_status status = real_describe(backend, info);
@@ -261,4 +273,57 @@ TEST(Device, TheTrainingCurveIsTheCpus) {
                   64 * (spread[i] + 0x1p-24 * std::fabs(reference[i])))
             << "step " << i + 1;
     EXPECT_LT(own.back(), own.front());
+}
+
+// ---- several threads ---------------------------------------------------------------------------
+
+// What one thread queues layer by layer, and recorded steps of another's before and behind one of its
+// products: the same bits as of each alone. Breaks where a recording's inner branch isn't kept apart from what the
+// lanes have queued outside of it: both take the lane's workspace for their weight gradients.
+TEST(Device, RecordedStepsBetweenAnothersProductsDisturbNeither) {
+    Context context = open_context();
+    const auto describe = [] {
+        return Description(24, {layer(40, DK_RELU), layer(32, DK_TANH), layer(3, DK_IDENTITY)},
+                           DK_LOSS_SOFTMAX_CROSS_ENTROPY);
+    };
+    const std::vector<float> x = normal(16 * 24, 7);
+    std::vector<int32_t> labels;
+    for (int i = 0; i < 16; ++i) labels.push_back(i % 3);
+    dk_batch batch = DK_BATCH_INIT;
+    batch.rows = 16;
+    batch.x = x.data();
+    batch.labels = labels.data();
+    const auto run = [&](bool at_once) {
+        Net layered = net(context.get(), describe()), recorded = net(context.get(), describe());
+        dk_train_options options = batches(16);
+        options.warmup = 0;
+        Trainer trainer = support::trainer(recorded.get(), options);
+        dk_session *raw = nullptr;
+        EXPECT_EQ(dk_session_create(&raw, layered.get(), 16, DK_SESSION_GRADIENTS), DK_OK);
+        Session session(raw);
+        const auto step = [&] {
+            EXPECT_EQ(dk_trainer_step(trainer.get(), &batch, nullptr), DK_OK) << dk_error_text();
+        };
+        step(); // recorded, and played
+        for (int i = 0; i < 3; ++i) {
+            if (at_once) around_a_weight_gradient = step;
+            EXPECT_EQ(dk_session_gradients(session.get(), &batch, nullptr), DK_OK)
+                << dk_error_text();
+            for (int steps = 0; !at_once && steps < 2; ++steps) step();
+        }
+        std::vector<std::vector<float>> gradients = {
+            std::vector<float>(40 * 24), std::vector<float>(32 * 40), std::vector<float>(3 * 32)};
+        for (size_t k = 0; k < 3; ++k)
+            EXPECT_EQ(dk_session_read(session.get(), DK_WEIGHT_GRAD, k + 1, gradients[k].data(),
+                                      gradients[k].size()),
+                      DK_OK)
+                << dk_error_text();
+        return std::make_pair(parameter_bits(recorded.get()), gradients);
+    };
+    const auto alone = run(false);
+    Patch patch(context.get(), [](dki_backend_ops &ops) {
+        real_backward_params = ops.linear_backward_params;
+        ops.linear_backward_params = backward_params_and_more;
+    });
+    EXPECT_EQ(run(true), alone);
 }

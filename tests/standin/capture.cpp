@@ -123,7 +123,9 @@ dk_status dki_gpu_event_wait(dki_gpu *, dki_event handle, dki_stream to) {
     standin::Stream *stream = d.stream(to, "dki_gpu_event_wait");
     DKI_REQUIRE(event && stream, DK_E_DEVICE, "dki_gpu_event_wait: bad handle (stand-in)");
     if (stream->capture || event->capture) return standin::wait_captured(event, stream);
-    if (event->token) d.push(stream, standin::Item{{}, nullptr, event->token, nullptr});
+    if (!event->token) return DK_OK;
+    merge(stream->before, event->token->before);
+    d.push(stream, standin::Item{{}, nullptr, event->token, nullptr});
     return DK_OK;
 }
 
@@ -167,6 +169,7 @@ dk_status dki_gpu_capture_end(dki_gpu *gpu, dki_stream handle, dki_graph **graph
                 "wait for its last work (stand-in)");
     auto body = std::make_shared<standin::Graph>();
     body->nodes = std::move(capture->nodes);
+    body->workspaces = d.workspaces_of(body->nodes);
     *graph = new dki_graph{body};
     d.graphs[*graph] = gpu;
     return DK_OK;
@@ -187,6 +190,7 @@ dk_status dki_gpu_graph_launch(dki_gpu *, dki_graph *graph, dki_stream handle) {
     run->left = graph->body->nodes.size();
     run->done.assign(run->left, false);
     run->ends.assign(run->left, 0);
+    for (const void *workspace : graph->body->workspaces) d.claim(*stream, workspace);
     d.push(stream, standin::Item{{}, nullptr, nullptr, run});
     return DK_OK;
 }

@@ -65,6 +65,8 @@ void reset() {
     d.failed.clear();
     d.ranges = 0;
     d.turn = 0;
+    d.uses.clear();
+    d.finished.clear();
     set_memory(size_t{1} << 30);
     set_schedule(0);
     set_algorithms(all_algorithms);

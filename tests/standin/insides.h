@@ -1,6 +1,6 @@
 // The insides of the stand-in: one process-wide device, as CUDA's primary context is, under one
 // lock. Its gpu.h functions lie in device.cpp (opening, faults, controls), memory.cpp, streams.cpp,
-// capture.cpp and products.cpp.
+// capture.cpp and products.cpp; order.cpp knows what comes before what.
 #ifndef DELTAK_TESTS_STANDIN_DEVICE_H
 #define DELTAK_TESTS_STANDIN_DEVICE_H
 
@@ -26,14 +26,20 @@ enum class Policy { late, in_turn, oldest, newest, at_once, random };
 struct Work {
     std::function<void()> run;
     double ms = 0;
-    bool kernel = true; ///< or a copy, or zeroing
+    bool kernel = true;              ///< or a copy, or zeroing
+    const void *workspace = nullptr; ///< of a product
 };
+
+/// How far each stream's queue is known to be done, as numbers of what was queued there.
+using Clock = std::map<const struct Stream *, uint64_t>;
+void merge(Clock &into, const Clock &more);
 
 /// What one call of event_record stands for.
 struct Token {
     bool over = false;
     double time = 0;
     struct Stream *stream = nullptr;
+    Clock before;
 };
 
 struct Node {
@@ -55,6 +61,7 @@ struct Capture {
 
 struct Graph {
     std::vector<Node> nodes;
+    std::set<const void *> workspaces;
     struct Stream *runner = nullptr; ///< a graph never runs beside itself
 };
 
@@ -81,6 +88,7 @@ struct Stream {
     bool dependent = false; ///< kernels are launched dependently
     int wrapped = 0;        ///< how often an application's
     std::shared_ptr<Capture> capture;
+    Clock before; ///< what is done when what is queued next begins
     bool empty() const { return next == queue.size(); }
     Item &front() { return queue[next]; }
 };
@@ -156,6 +164,22 @@ struct Device {
     bool ready(Stream &stream) const;
     void step(Stream &stream);
     size_t choose(size_t count);
+
+    // order.cpp
+    struct Use {
+        const Stream *stream;
+        uint64_t tick;
+    };
+    uint64_t ticks = 0;
+    std::map<const void *, Use> uses; ///< who has used a workspace last
+    Clock finished;                   ///< what the host has waited for
+    /// A product with this workspace is queued; reports where another one may run beside it.
+    void claim(Stream &stream, const void *workspace);
+    /// The workspaces of a recording; reports where two of its products may run at once in one.
+    std::set<const void *> workspaces_of(const std::vector<Node> &nodes);
+    void finish_all() {
+        for (const auto &stream : streams) merge(finished, stream->before);
+    }
 
     // capture.cpp
     std::map<dki_graph *, dki_gpu *> graphs;

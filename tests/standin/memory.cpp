@@ -113,6 +113,7 @@ static void give_back(const char *call, void *memory, bool on_device) {
     const Guard guard(d.lock);
     if (d.break_captures(call)) d.report(std::string(call) + ": while this thread captures");
     d.drain();
+    d.finish_all();
     auto at = d.regions.find(static_cast<char *>(memory));
     if (at == d.regions.end() || at->second.device != on_device)
         return d.report(std::string(call) + ": not the start of an allocation of that kind");

@@ -228,8 +228,10 @@ dk_status dki_gpu_multiply(dki_gpu *, dki_stream stream, const dki_product *prod
     if (id == 0) wrong = "not an algorithm for this product";
     if (!wrong.empty()) d.report("dki_gpu_multiply: " + wrong);
     DKI_REQUIRE(wrong.empty(), DK_E_DEVICE, "dki_gpu_multiply: %s (stand-in)", wrong.c_str());
-    const standin::Work last = {[=] { standin::finish(p, o, id); }, d.times(p, id)};
+    const void *given = p.workspace > 0 ? o.workspace : nullptr;
+    const standin::Work last = {[=] { standin::finish(p, o, id); }, d.times(p, id), true, given};
     if (workspace == 0) return d.submit(stream, "dki_gpu_multiply", last);
-    DKI_TRY(d.submit(stream, "dki_gpu_multiply", {[=] { standin::begin(o, workspace); }, 0}));
+    DKI_TRY(d.submit(stream, "dki_gpu_multiply",
+                     {[=] { standin::begin(o, workspace); }, 0, true, given}));
     return d.submit(stream, "dki_gpu_multiply (second half)", last);
 }

@@ -47,7 +47,8 @@ std::string failed_call();
 long calls();
 
 /// What was done wrong since the last call: accesses outside of allocations, products whose
-/// description isn't true, leaks, unknown handles. Tests want it empty.
+/// description isn't true, products that share a workspace and that nothing orders, leaks, unknown
+/// handles. Tests want it empty.
 std::vector<std::string> take_reports();
 
 /// What has run since the last reset.

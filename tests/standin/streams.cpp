@@ -30,6 +30,7 @@ dk_status Device::submit(dki_stream handle, const char *call, Work work) {
     DKI_REQUIRE(to, DK_E_DEVICE, "%s: not a stream (stand-in)", call);
     Capture *capture = to->capture.get();
     if (!capture) {
+        if (work.workspace) claim(*to, work.workspace);
         push(to, Item{std::move(work), nullptr, nullptr, nullptr});
         return DK_OK;
     }
@@ -175,6 +176,7 @@ dk_status dki_gpu_stream_sync(dki_gpu *, dki_stream handle) {
                 "dki_gpu_stream_sync: the stream is being captured (stand-in)");
     ++d.counts.syncs;
     d.run_until(stream, [stream] { return stream->empty(); });
+    merge(d.finished, stream->before);
     return DK_OK;
 }
 
@@ -216,6 +218,7 @@ dk_status dki_gpu_event_record(dki_gpu *, dki_event handle, dki_stream to) {
     }
     event->token = std::make_shared<standin::Token>();
     event->token->stream = stream;
+    event->token->before = stream->before;
     d.push(stream, standin::Item{{}, event->token, nullptr, nullptr});
     return DK_OK;
 }
@@ -230,6 +233,7 @@ dk_status dki_gpu_event_sync(dki_gpu *, dki_event handle) {
     ++d.counts.syncs;
     const std::shared_ptr<standin::Token> token = event->token;
     if (token && !token->over) d.run_until(token->stream, [token] { return token->over; });
+    if (token) merge(d.finished, token->before);
     return DK_OK;
 }
 

@@ -39,6 +39,7 @@ typedef struct dki_cuda {
     dki_event ordered[DKI_LANE_COUNT]; /* what order() waits for */
     dki_event synced[DKI_LANE_COUNT];  /* what sync() waits for */
     void *product_workspace[DKI_STEP_LANES];
+    bool params_multiplied; /* since a graph was launched last, a product came to that lane */
     dki_staging staging;
     dki_block *blocks;
     uint64_t allocated, allocated_most; /* bytes of device memory */

@@ -38,6 +38,17 @@ static void forget(dki_cuda *cuda, dki_recording *recording) {
     dki_release(cuda->services.allocator, recording);
 }
 
+/* A recording's inner branch takes the workspace of the parameters' lane, and so do products that are
+ * queued on that lane outside of it, maybe by another thread in the middle of its backward pass: a graph
+ * comes after those that are queued by now, and before any later one. */
+static dk_status launch(dki_cuda *cuda, const dki_recording *recording) {
+    const dki_stream stream = cuda->lanes[DKI_LANE_MAIN];
+    if (cuda->params_multiplied) DKI_TRY(order(cuda, DKI_LANE_PARAMS, DKI_LANE_MAIN));
+    cuda->params_multiplied = false;
+    DKI_TRY(dki_gpu_graph_launch(cuda->gpu, recording->graph, stream));
+    return order(cuda, DKI_LANE_MAIN, DKI_LANE_PARAMS);
+}
+
 static dk_status run(dki_cuda *cuda, dki_recording **recording, dki_body body, void *argument) {
     if (!*recording) {
         dki_recording *fresh = NULL;
@@ -49,7 +60,7 @@ static dk_status run(dki_cuda *cuda, dki_recording **recording, dki_body body, v
         }
         *recording = fresh;
     }
-    return dki_gpu_graph_launch(cuda->gpu, (*recording)->graph, cuda->lanes[DKI_LANE_MAIN]);
+    return launch(cuda, *recording);
 }
 
 dk_status dki_cuda_run(dki_backend *backend, dki_recording **recording, dki_body body,

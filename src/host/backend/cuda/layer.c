@@ -16,6 +16,12 @@ static dk_status find_algorithm(dki_cuda *cuda, dki_product *product, dki_algori
     return dki_plans_algorithm(cuda->plans, product, algorithm, found);
 }
 
+/* Those of a lane are in order; graph.c orders those that recordings have in them. */
+static void *take_workspace(dki_cuda *cuda, dki_lane lane) {
+    if (lane == DKI_LANE_PARAMS) cuda->params_multiplied = true;
+    return (int)lane < (int)DKI_STEP_LANES ? cuda->product_workspace[lane] : NULL;
+}
+
 /* Queues one product by its plan. */
 static dk_status multiply(dki_cuda *cuda, dki_lane lane, const dki_bare_product *bare,
                           dki_product_extras extras) {
@@ -23,7 +29,7 @@ static dk_status multiply(dki_cuda *cuda, dki_lane lane, const dki_bare_product 
     dki_operands operands;
     dki_algorithm algorithm;
     bool found = false;
-    extras.workspace = (int)lane < (int)DKI_STEP_LANES ? cuda->product_workspace[lane] : NULL;
+    extras.workspace = take_workspace(cuda, lane);
     dki_product_make(&cuda->rules, bare, &extras, &product, &operands);
     DKI_TRY(dki_product_validate(&product, &operands));
     DKI_TRY(find_algorithm(cuda, &product, &algorithm, &found));
@@ -279,7 +285,7 @@ dk_status dki_cuda_linear_backward_params(dki_backend *backend, dki_lane lane,
 }
 
 static dk_status multiply_as_guessed(dki_cuda *cuda, dki_lane lane, const dki_bare_product *bare) {
-    const dki_product_extras extras = {.workspace = cuda->product_workspace[lane]};
+    const dki_product_extras extras = {.workspace = take_workspace(cuda, lane)};
     dki_product product;
     dki_operands operands;
     dki_algorithm algorithm;
