@@ -4,8 +4,12 @@
 #include "support_net.h"
 
 extern "C" {
+#include "backend/cuda/cuda.h"
+#include "kernels/queue.h"
 #include "model/net.h"
 }
+
+#include <cmath>
 
 using namespace support;
 
@@ -134,6 +138,82 @@ TEST(Application, ForwardGivesTheOutputsOfTheHostsOnAGpu) {
     EXPECT_EQ(y, got);
 }
 
+// ---- an application's stream -------------------------------------------------------------------
+
+namespace {
+
+/// The stream that another context queues its work on, as an application knows its own.
+void *stream_of(dk_context *context) {
+    return static_cast<dki_queue *>(dki_cuda_of(context->backend)->own_main)->stream;
+}
+
+/// The application: what it queues on its stream, through a context of its own that has the same one.
+class OnTheStream {
+  public:
+    OnTheStream(dk_context *context, OnDevice &memory)
+        : backend_(context->backend), memory_(memory) {}
+    void write(const std::vector<float> &values) {
+        EXPECT_EQ(DK_OK, backend_->ops->upload(backend_, DKI_LANE_MAIN, memory_.out(),
+                                               values.data(), values.size() * sizeof(float)));
+    }
+
+  private:
+    dki_backend *backend_;
+    OnDevice &memory_;
+};
+
+/// Parameters and outputs of four steps on a batch that changes from one to the next. With a stream the
+/// application queues each one there, and spoils it behind the step, without a wait.
+std::pair<std::vector<uint32_t>, std::vector<float>> trained(dk_context *context,
+                                                             dk_context *application) {
+    const Data d(8, 8);
+    Net made = make_net(context, d.inputs, true);
+    Trainer trainer = make_trainer(made.get());
+    dk_session *raw = nullptr;
+    EXPECT_EQ(dk_session_create(&raw, made.get(), 8, DK_SESSION_INFERENCE), DK_OK);
+    Session session(raw);
+    std::vector<float> y(24);
+    OnDevice x(context, d.x), labels(context, d.labels), out(context, y);
+    OnTheStream queue(application, x);
+    dk_cuda_batch batch = DK_CUDA_BATCH_INIT;
+    batch.rows = 8;
+    batch.x = x.floats();
+    batch.labels = labels.integers();
+    const std::vector<float> spoilt(d.x.size(), std::nanf(""));
+    for (uint32_t step = 0; step < 4; ++step) {
+        queue.write(normal(d.x.size(), step));
+        EXPECT_EQ(dk_cuda_trainer_step(trainer.get(), &batch, nullptr), DK_OK) << dk_error_text();
+        queue.write(spoilt);
+    }
+    queue.write(d.x);
+    EXPECT_EQ(dk_cuda_session_forward(session.get(), x.floats(), 8, out.out()), DK_OK);
+    queue.write(spoilt);
+    dki_backend *reader = application->backend;
+    EXPECT_EQ(DK_OK, reader->ops->download(reader, y.data(), out.floats(), 24 * sizeof(float)));
+    return {parameter_bits(made.get()), y};
+}
+
+} // namespace
+
+// Breaks where a default stream is taken for none, where the context's work isn't on the stream, or where
+// a step is recorded on it, which CUDA refuses for the default streams.
+TEST(Application, WorkIsInTheOrderOfItsStreamOnAGpu) {
+    Context context = open_context(), application = open_context();
+    const auto expected = trained(context.get(), context.get());
+    for (float value : expected.second) EXPECT_TRUE(std::isfinite(value));
+    void *const streams[] = {nullptr, reinterpret_cast<void *>(1), reinterpret_cast<void *>(2),
+                             stream_of(application.get())};
+    for (void *stream : streams) {
+        SCOPED_TRACE(stream);
+        ASSERT_EQ(dk_cuda_use_stream(context.get(), stream), DK_OK) << dk_error_text();
+        ASSERT_EQ(dk_cuda_use_stream(application.get(), stream), DK_OK) << dk_error_text();
+        EXPECT_EQ(trained(context.get(), application.get()), expected);
+        ASSERT_EQ(dk_cuda_use_own_stream(application.get()), DK_OK) << dk_error_text();
+    }
+    ASSERT_EQ(dk_cuda_use_own_stream(context.get()), DK_OK) << dk_error_text();
+    EXPECT_EQ(trained(context.get(), context.get()), expected);
+}
+
 // Breaks with a pointer that is used before it is looked at.
 TEST(Application, RefusesWhatIsNotTheDevicesOnAGpu) {
     Context context = open_context();
@@ -185,6 +265,7 @@ TEST(Application, TheCpuSaysThatItIsNoGpu) {
     Session held(session);
     const dk_cuda_batch batch = DK_CUDA_BATCH_INIT;
     EXPECT_EQ(dk_cuda_use_stream(context.get(), nullptr), DK_E_STATE);
+    EXPECT_EQ(dk_cuda_use_own_stream(context.get()), DK_E_STATE);
     EXPECT_EQ(dk_cuda_trainer_step(trainer.get(), &batch, nullptr), DK_E_STATE);
     EXPECT_EQ(dk_cuda_session_forward(session, nullptr, 1, nullptr), DK_E_STATE);
     expect_error_names("\"cuda\"");

@@ -17,12 +17,19 @@ extern "C" {
 #endif
 
 /** From now on the context's work is queued on `stream`, a cudaStream_t of the same GPU, in the order
- *  of the calls; deltak's own second stream forks from it and joins it again within each call. So
- *  what the application queued on it before is done first, and what it queues afterwards sees the
- *  results. NULL goes back to a stream of deltak's own. Waits for the work that is under way. The
- *  stream stays the caller's and must live until another one is chosen or the context is gone.
- *  DK_E_ARGUMENT, DK_E_DEVICE_LOST. */
+ *  of the calls; deltak's own streams fork from it and join it again within each call. So what the
+ *  application queued on it before is done first, and what it queues afterwards sees the results.
+ *  Every handle of CUDA's is taken, also those of the default streams: 0 (which PyTorch's is),
+ *  cudaStreamLegacy, and cudaStreamPerThread, which stands for the default stream of the thread that
+ *  makes a call, so that only one thread may use the context then. The stream must not be in a capture
+ *  of the application's. Waits for the work that is under way. The stream stays the caller's and must
+ *  live until another one is chosen or the context is gone. DK_E_ARGUMENT, DK_E_DEVICE_LOST. */
 DK_API dk_status dk_cuda_use_stream(dk_context *context, void *stream);
+
+/** Gives the stream back: from now on the context's work is queued on a stream of deltak's own, as it
+ *  is at first, which waits for nothing that the application queues. Waits for the work that is under
+ *  way, so that the stream may be destroyed afterwards. DK_E_ARGUMENT, DK_E_DEVICE_LOST. */
+DK_API dk_status dk_cuda_use_own_stream(dk_context *context);
 
 /** A batch in device memory, model-scale. Borrowed until the work that the call queued is done. */
 typedef struct dk_cuda_batch {

@@ -85,6 +85,11 @@ static dk_status wait_captured(Event *event, Stream *stream) {
     if (!stream->capture && !event->capture->active)
         return dki_fail(DK_E_DEVICE, "dki_gpu_event_wait: the event was last recorded in a capture "
                                      "that is over (stand-in)");
+    if (stream->is_default) {
+        event->capture->broken = "dki_gpu_event_wait of a default stream";
+        return dki_fail(DK_E_DEVICE, "dki_gpu_event_wait: a default stream can't be captured "
+                                     "(stand-in)");
+    }
     if (!stream->capture) stream->capture = event->capture;
     Capture &capture = *stream->capture;
     if (event->capture != stream->capture) {
@@ -134,8 +139,9 @@ dk_status dki_gpu_capture_begin(dki_gpu *, dki_stream handle) {
     const Guard guard(d.lock);
     DKI_TRY(d.enter("dki_gpu_capture_begin"));
     standin::Stream *stream = d.stream(handle, "dki_gpu_capture_begin");
-    DKI_REQUIRE(stream && !stream->capture, DK_E_DEVICE,
-                "dki_gpu_capture_begin: not a stream, or one that is being captured (stand-in)");
+    DKI_REQUIRE(stream && !stream->capture && !stream->is_default, DK_E_DEVICE,
+                "dki_gpu_capture_begin: not a stream, one that is being captured, or a default "
+                "stream (stand-in)");
     stream->capture = std::make_shared<standin::Capture>();
     stream->capture->origin = stream;
     stream->capture->thread = std::this_thread::get_id();

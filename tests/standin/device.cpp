@@ -51,6 +51,8 @@ void reset() {
     for (auto &entry : d.regions) d.release(entry.second);
     d.regions.clear();
     d.streams.clear();
+    d.wraps.clear();
+    d.default_streams.clear();
     for (Event *event : d.events) delete event;
     d.events.clear();
     for (auto &graph : d.graphs) delete graph.first;
@@ -194,6 +196,8 @@ static void report_leaks(Device &d, const dki_gpu *gpu) {
     }
     for (const auto &stream : d.streams)
         if (stream->owner == gpu && !stream->destroyed) d.report("leak: a stream");
+    for (const auto &wrap : d.wraps)
+        if (wrap->owner == gpu) d.report("leak: a stream of the caller's");
     for (const Event *event : d.events)
         if (event->owner == gpu) d.report("leak: an event");
     for (const auto &graph : d.graphs)

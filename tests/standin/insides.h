@@ -1,10 +1,12 @@
 // The insides of the stand-in: one process-wide device, as CUDA's primary context is, under one
 // lock. Its gpu.h functions lie in device.cpp (opening, faults, controls), memory.cpp, streams.cpp,
-// capture.cpp and products.cpp; order.cpp knows what comes before what.
+// callers.cpp, capture.cpp and products.cpp; order.cpp knows what comes before what.
 #ifndef DELTAK_TESTS_STANDIN_DEVICE_H
 #define DELTAK_TESTS_STANDIN_DEVICE_H
 
 #include "standin.h"
+
+#include "kernels/queue.h"
 
 #include <algorithm>
 #include <map>
@@ -79,18 +81,25 @@ struct Item {
     std::shared_ptr<GraphRun> graph;
 };
 
-struct Stream {
+/// Begins as gpu_stream.c has it: an application knows the stream by `stream`.
+struct Stream : dki_queue {
+    Stream() : dki_queue{this, false, false} {}
     dki_gpu *owner = nullptr;
     std::vector<Item> queue; ///< from `next` on
     size_t next = 0;
     double clock = 0;
     bool destroyed = false;
-    bool dependent = false; ///< kernels are launched dependently
-    int wrapped = 0;        ///< how often an application's
+    bool is_default = false; ///< the application's default stream, which can't be recorded
     std::shared_ptr<Capture> capture;
     Clock before; ///< what is done when what is queued next begins
     bool empty() const { return next == queue.size(); }
     Item &front() { return queue[next]; }
+};
+
+/// A stream of the caller's, by CUDA's handle.
+struct Wrap {
+    dki_gpu *owner;
+    void *handle;
 };
 
 struct Event {
@@ -155,6 +164,9 @@ struct Device {
     std::mt19937_64 random;
     size_t turn = 0;
     Stream *stream(dki_stream handle, const char *call);
+    std::vector<std::unique_ptr<Wrap>> wraps;
+    std::map<std::thread::id, Stream *> default_streams; ///< of no thread: the process'
+    Stream *callers_stream(const void *handle);
     Event *event(dki_event handle, const char *call);
     dk_status submit(dki_stream handle, const char *call, Work work);
     void push(Stream *stream, Item item);

@@ -6,6 +6,8 @@
 namespace standin {
 
 Stream *Device::stream(dki_stream handle, const char *call) {
+    for (const auto &wrap : wraps)
+        if (wrap.get() == handle) return callers_stream(wrap->handle);
     for (auto &stream : streams)
         if (stream.get() == handle && !stream->destroyed) return stream.get();
     report(std::string(call) + ": not a stream");
@@ -135,18 +137,6 @@ dk_status dki_gpu_stream_create(dki_gpu *gpu, dki_stream *stream) {
     return DK_OK;
 }
 
-dk_status dki_gpu_stream_wrap(dki_gpu *, void *handle, dki_stream *stream) {
-    standin::Device &d = device();
-    const Guard guard(d.lock);
-    *stream = nullptr;
-    DKI_TRY(d.enter("dki_gpu_stream_wrap"));
-    standin::Stream *known = d.stream(handle, "dki_gpu_stream_wrap");
-    DKI_REQUIRE(known, DK_E_DEVICE, "dki_gpu_stream_wrap: not a stream (stand-in)");
-    ++known->wrapped;
-    *stream = known;
-    return DK_OK;
-}
-
 void dki_gpu_stream_depend(dki_gpu *, dki_stream handle, bool dependent) {
     standin::Device &d = device();
     const Guard guard(d.lock);
@@ -159,9 +149,14 @@ void dki_gpu_stream_destroy(dki_gpu *, dki_stream handle) {
     if (!handle) return;
     standin::Device &d = device();
     const Guard guard(d.lock);
+    const auto wrap = std::find_if(d.wraps.begin(), d.wraps.end(),
+                                   [&](const auto &known) { return known.get() == handle; });
+    if (wrap != d.wraps.end()) {
+        d.wraps.erase(wrap);
+        return;
+    }
     standin::Stream *stream = d.stream(handle, "dki_gpu_stream_destroy");
     if (!stream) return;
-    if (stream->wrapped && stream->wrapped-- > 0) return;
     if (stream->capture) d.report("dki_gpu_stream_destroy: the stream is being captured");
     stream->destroyed = true;
 }

@@ -3,6 +3,7 @@
 // whichever call fails.
 #include "support_standin.h"
 
+#include "deltak/deltak_cuda.h"
 #include "support_extent.h"
 #include "support_net.h"
 #include "support_promise.h"
@@ -245,6 +246,35 @@ TEST_F(Test, LaunchesAreDependentWhereThatPays) {
     EXPECT_EQ(broken.first, 0);
     EXPECT_EQ(broken.second, plain.second);
     EXPECT_EQ(dependent_kernels(0.001, true, true).first, 0) << "deterministic";
+}
+
+// What is timed and recorded is on the backend's own streams: an application's default stream, which
+// can't be recorded, changes nothing of what is chosen.
+TEST_F(Test, AnApplicationsDefaultStreamLeavesTheChoicesAsTheyAre) {
+    set_dependent_launches(0.005);
+    const auto run = [](bool on_default_stream) {
+        const support::Context context = cuda(DK_FP32, false);
+        if (on_default_stream) {
+            EXPECT_EQ(dk_cuda_use_stream(context.get(), nullptr), DK_OK) << dk_error_text();
+        }
+        const support::Net net = support::net(context.get(), description());
+        dk_train_options options = adam();
+        options.total_steps = 10;
+        const support::Trainer trainer = support::trainer(net.get(), options);
+        const support::Arrays arrays = rows();
+        dk_batch batch = DK_BATCH_INIT;
+        batch.rows = 16;
+        batch.x = arrays.x.data();
+        batch.labels = arrays.labels.data();
+        double loss = 0;
+        reset_counts();
+        for (int step = 0; step < 3; ++step)
+            EXPECT_EQ(dk_trainer_step(trainer.get(), &batch, &loss), DK_OK) << dk_error_text();
+        return std::make_pair(counts().dependent_kernels, support::tensor(net.get(), DK_WEIGHT, 1));
+    };
+    const auto own = run(false);
+    EXPECT_GT(own.first, 0);
+    EXPECT_EQ(run(true), own);
 }
 
 // --- failures ----------------------------------------------------------------------------------

@@ -98,9 +98,11 @@ typedef struct dki_backend_ops {
 
 /** What a GPU can do beside: for applications that use it themselves. */
 typedef struct dki_cuda_ops {
-    /* the main lane is the caller's stream from now on; NULL = the backend's own again. Forgets
-     * nothing; the caller keeps the stream alive. Waits for what is queued */
-    dk_status (*use_stream)(dki_backend *, void *stream);
+    /* the main lane is the caller's stream from now on, by CUDA's handle, which may be 0; or the
+     * backend's own again. Forgets nothing; the caller keeps the stream alive. Waits for what is
+     * queued */
+    dk_status (*use_stream)(dki_backend *, void *handle);
+    dk_status (*use_own_stream)(dki_backend *);
     /* DK_E_ARGUMENT, with `what` in the text, where [p, p + bytes) isn't memory of this GPU or p
      * isn't a multiple of `alignment` */
     dk_status (*require_resident)(dki_backend *, const void *p, size_t bytes, size_t alignment,

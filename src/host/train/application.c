@@ -16,6 +16,12 @@ dk_status dk_cuda_use_stream(dk_context *context, void *stream) {
     return context->backend->cuda->use_stream(context->backend, stream);
 }
 
+dk_status dk_cuda_use_own_stream(dk_context *context) {
+    DKI_REQUIRE(context, DK_E_ARGUMENT, "dk_cuda_use_own_stream: context is NULL");
+    DKI_TRY(require_gpu(context));
+    return context->backend->cuda->use_own_stream(context->backend);
+}
+
 /* An array of `count` 4-byte elements in device memory. */
 static dk_status require_array(const dk_context *context, const void *array, int64_t count,
                                size_t alignment, const char *what) {

@@ -9,18 +9,22 @@ void dki_cuda_take_back_main(dki_cuda *cuda) {
 }
 
 /* What was queued on the old stream comes before what will be queued on the new one. */
-static dk_status use_stream(dki_backend *backend, void *stream) {
+static dk_status use_stream(dki_backend *backend, void *handle) {
     dki_cuda *cuda = dki_cuda_enter(backend, "use stream");
+    dki_stream stream = NULL;
     dk_status status = dki_cuda_sync(backend);
-    dki_stream wrapped = NULL;
-    if (!status && stream) status = dki_gpu_stream_wrap(cuda->gpu, stream, &wrapped);
+    if (!status) status = dki_gpu_stream_wrap(cuda->gpu, handle, &stream);
     if (status) return dki_cuda_leave(cuda, status);
     dki_cuda_take_back_main(cuda);
-    if (wrapped) {
-        dki_gpu_stream_depend(cuda->gpu, wrapped, cuda->dependent);
-        cuda->lanes[DKI_LANE_MAIN] = wrapped;
-    }
+    (void)dki_cuda_swap_main(cuda, stream);
     return dki_cuda_leave(cuda, DK_OK);
+}
+
+static dk_status use_own_stream(dki_backend *backend) {
+    dki_cuda *cuda = dki_cuda_enter(backend, "use own stream");
+    const dk_status status = dki_cuda_sync(backend);
+    if (!status) dki_cuda_take_back_main(cuda);
+    return dki_cuda_leave(cuda, status);
 }
 
 static dk_status require_resident(dki_backend *backend, const void *p, size_t bytes,
@@ -46,6 +50,7 @@ static dk_status unpack(dki_backend *backend, dki_lane lane, dki_matrix from, fl
 
 const dki_cuda_ops dki_cuda_application_ops = {
     .use_stream = use_stream,
+    .use_own_stream = use_own_stream,
     .require_resident = require_resident,
     .unpack = unpack,
 };

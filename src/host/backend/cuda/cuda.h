@@ -157,6 +157,9 @@ dk_status dki_cuda_elapsed(dki_backend *, int from, int to, double *milliseconds
 void dki_cuda_marks_close(dki_cuda *cuda);
 
 /* graph.c */
+/** Another stream for the main lane; gives the one before. What is recorded, and what is timed, is on
+ *  own_main. */
+dki_stream dki_cuda_swap_main(dki_cuda *cuda, dki_stream stream);
 dk_status dki_cuda_order(dki_backend *, dki_lane before, dki_lane after);
 dk_status dki_cuda_run(dki_backend *, dki_recording **recording, dki_body body, void *argument);
 

@@ -8,12 +8,18 @@ struct dki_recording {
     dki_graph *graph;
 };
 
+/* What is queued on `after` from now on comes after what is on `before` by now. */
+static dk_status order_streams(dki_cuda *cuda, dki_event event, dki_stream before,
+                               dki_stream after) {
+    DKI_TRY(dki_gpu_event_record(cuda->gpu, event, before));
+    return dki_gpu_event_wait(cuda->gpu, event, after);
+}
+
 /* An event stands for what was recorded when it is waited for, so one for each lane is enough. A
  * lane is in order by itself. */
 static dk_status order(dki_cuda *cuda, dki_lane before, dki_lane after) {
     if (before == after) return DK_OK;
-    DKI_TRY(dki_gpu_event_record(cuda->gpu, cuda->ordered[before], cuda->lanes[before]));
-    return dki_gpu_event_wait(cuda->gpu, cuda->ordered[before], cuda->lanes[after]);
+    return order_streams(cuda, cuda->ordered[before], cuda->lanes[before], cuda->lanes[after]);
 }
 
 dk_status dki_cuda_order(dki_backend *backend, dki_lane before, dki_lane after) {
@@ -21,7 +27,14 @@ dk_status dki_cuda_order(dki_backend *backend, dki_lane before, dki_lane after) 
     return dki_cuda_leave(cuda, order(cuda, before, after));
 }
 
-static dk_status capture(dki_cuda *cuda, dki_recording *recording, dki_body body, void *argument) {
+dki_stream dki_cuda_swap_main(dki_cuda *cuda, dki_stream stream) {
+    const dki_stream before = cuda->lanes[DKI_LANE_MAIN];
+    cuda->lanes[DKI_LANE_MAIN] = stream;
+    return before;
+}
+
+static dk_status capture_here(dki_cuda *cuda, dki_recording *recording, dki_body body,
+                              void *argument) {
     const dki_stream stream = cuda->lanes[DKI_LANE_MAIN];
     char text[1024];
     DKI_TRY(dki_gpu_capture_begin(cuda->gpu, stream));
@@ -31,6 +44,16 @@ static dk_status capture(dki_cuda *cuda, dki_recording *recording, dki_body body
     const dk_status ended = dki_gpu_capture_end(cuda->gpu, stream, &recording->graph);
     if (status) dki_error_restore(text);
     return status ? status : ended;
+}
+
+/* On the backend's own stream, because an application's default stream can't be captured. The launches
+ * on the application's come after what the graph's preparation has queued here. */
+static dk_status capture(dki_cuda *cuda, dki_recording *recording, dki_body body, void *argument) {
+    const dki_stream own = cuda->own_main, launched_on = dki_cuda_swap_main(cuda, own);
+    const dk_status status = capture_here(cuda, recording, body, argument);
+    dki_cuda_swap_main(cuda, launched_on);
+    if (status || launched_on == own) return status;
+    return order_streams(cuda, cuda->ordered[DKI_LANE_MAIN], own, launched_on);
 }
 
 static void forget(dki_cuda *cuda, dki_recording *recording) {

@@ -38,11 +38,11 @@ static dk_status queue_chain(void *argument, int copy) {
     return dki_cuda_order(backend, DKI_LANE_MAIN, DKI_LANE_PARAMS);
 }
 
+/* Our own streams only: what an application's allows isn't known. Steps are recorded on ours. */
 static void set_lanes(dki_cuda *cuda, bool dependent) {
     cuda->dependent = dependent;
     for (int lane = 0; lane < DKI_LANE_COUNT; ++lane)
         dki_gpu_stream_depend(cuda->gpu, cuda->lanes[lane], dependent);
-    dki_gpu_stream_depend(cuda->gpu, cuda->own_main, dependent);
 }
 
 static dk_status measure(dki_cuda *cuda, dki_timer *timer, const chain *it, double *plain,

@@ -278,17 +278,22 @@ static dk_status choose_all(chooser *choose) {
     return without_memory(choose, dki_choose_spare(choose));
 }
 
+static dk_status choose_here(chooser *choose) {
+    dki_cuda *cuda = choose->cuda;
+    DKI_TRY(dki_cuda_choose_launches(cuda));
+    DKI_TRY(dki_timer_open(&choose->timer, cuda->gpu, cuda->lanes[DKI_LANE_PARAMS]));
+    const dk_status status = choose_all(choose);
+    dki_timer_close(&choose->timer);
+    return status;
+}
+
 /* Other threads' work would blur the times, so it is waited for; new work waits for the lock. What
  * is timed on two lanes goes to streams of our own, not to the application's. */
 dk_status dki_cuda_choose(dki_cuda *cuda, const dki_plan_request *request) {
     chooser choose = {.cuda = cuda, .request = request};
     DKI_TRY(dki_cuda_sync(&cuda->base));
-    DKI_TRY(dki_cuda_choose_launches(cuda));
-    DKI_TRY(dki_timer_open(&choose.timer, cuda->gpu, cuda->lanes[DKI_LANE_PARAMS]));
-    const dki_stream main_lane = cuda->lanes[DKI_LANE_MAIN];
-    cuda->lanes[DKI_LANE_MAIN] = cuda->own_main;
-    const dk_status status = choose_all(&choose);
-    cuda->lanes[DKI_LANE_MAIN] = main_lane;
-    dki_timer_close(&choose.timer);
+    const dki_stream main_lane = dki_cuda_swap_main(cuda, cuda->own_main);
+    const dk_status status = choose_here(&choose);
+    dki_cuda_swap_main(cuda, main_lane);
     return status;
 }
