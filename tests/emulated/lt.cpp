@@ -16,11 +16,12 @@ namespace {
 
 constexpr int64_t least_workspace = 256;
 
-/// What an algorithm holds in its 64 bytes: which, of which description, under which limits.
+/// What an algorithm holds in its 64 bytes: which, how it adds the parts of a sum (where NVIDIA's library
+/// reads that), of which description, under which limits.
 struct Choice {
-    uint64_t id, mark, alignment, description;
+    uint64_t id, mark, reduction, description;
     int64_t workspace; ///< that it was allowed
-    uint64_t rounds_parts, unused[2];
+    uint64_t alignment, unused[2];
 };
 static_assert(sizeof(Choice) == sizeof(cublasLtMatmulAlgo_t), "64 bytes");
 
@@ -85,6 +86,13 @@ int known_of(const dki_product &shape) {
     return old ? 0 : std::min(device().settings.known(shape), algorithms);
 }
 
+/// Algorithm 3 adds two parts.
+uint64_t reduction_of(const Product &product, int id) {
+    return id < 3                 ? CUBLASLT_REDUCTION_SCHEME_NONE
+           : product.rounds_parts ? CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE
+                                  : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+}
+
 /// Takes over an algorithm's limits; whether it is one for the product.
 bool take_choice(const cublasLtMatmulAlgo_t &algorithm, Product &product) {
     Choice choice;
@@ -95,7 +103,7 @@ bool take_choice(const cublasLtMatmulAlgo_t &algorithm, Product &product) {
     product.id = static_cast<int>(choice.id);
     product.shape.alignment = static_cast<int32_t>(choice.alignment);
     product.shape.workspace = choice.workspace;
-    product.rounds_parts = choice.rounds_parts != 0;
+    product.rounds_parts = choice.reduction == CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
     return product.id < 3 || choice.workspace >= least_workspace;
 }
 
@@ -236,10 +244,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle,
         cublasLtMatmulHeuristicResult_t &result = results[(*found)++];
         const emulated::Choice choice = {static_cast<uint64_t>(id),
                                          emulated::our_mark,
-                                         static_cast<uint64_t>(product.shape.alignment),
+                                         emulated::reduction_of(product, id),
                                          emulated::hash_of(product.shape),
                                          product.shape.workspace,
-                                         product.rounds_parts,
+                                         static_cast<uint64_t>(product.shape.alignment),
                                          {0, 0}};
         memset(&result, 0, sizeof result);
         memcpy(&result.algo, &choice, sizeof choice);

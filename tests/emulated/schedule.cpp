@@ -14,7 +14,7 @@ Stream *Device::add_stream(bool blocking) {
 
 /// Per-thread default streams aren't told apart from the legacy one.
 Stream *Device::stream(cudaStream_t handle, const char *call) {
-    if (!handle || handle == cudaStreamLegacy) return legacy;
+    if (!handle || handle == cudaStreamLegacy || handle == cudaStreamPerThread) return legacy;
     for (auto &stream : streams)
         if (stream.get() == reinterpret_cast<Stream *>(handle) && !stream->destroyed)
             return stream.get();
