@@ -141,11 +141,14 @@ dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request,
         widest = max_size(widest, (size_t)max_size((size_t)layer->width, (size_t)layer->inputs));
         elements += (size_t)layer->width * (size_t)(layer->inputs + 1);
     }
-    /* row losses and column sums; or the partial sums of the norm */
-    size_t sums =
-        (size_t)request->max_batch * sizeof(double) + DKI_MAX_ROW_TILES * widest * sizeof(float);
-    size_t norms = (elements / 4096 + 64) * sizeof(double);
-    plan->workspace_bytes = max_size(sums, norms);
+    /* row losses and, for gradients, the column sums of each tile of rows; or the partial sums of the
+     * norm */
+    const size_t rows = (size_t)request->max_batch;
+    const size_t tiles = rows < DKI_MAX_ROW_TILES ? rows : DKI_MAX_ROW_TILES;
+    plan->workspace_bytes = rows * sizeof(double);
+    if (request->gradients)
+        plan->workspace_bytes = max_size(plan->workspace_bytes + tiles * widest * sizeof(float),
+                                         (elements / 4096 + 64) * sizeof(double));
     return cpu->matmuls && request->choose ? dki_bf16_plan_layers(cpu, request) : DK_OK;
 }
 
