@@ -25,6 +25,7 @@ using Dataset = std::unique_ptr<dk_dataset, Destroy<&dk_dataset_destroy>>;
 using Net = std::unique_ptr<dk_net, Destroy<&dk_net_destroy>>;
 using Trainer = std::unique_ptr<dk_trainer, Destroy<&dk_trainer_destroy>>;
 using Session = std::unique_ptr<dk_session, Destroy<&dk_session_destroy>>;
+using Predictor = std::unique_ptr<dk_predictor, Destroy<&dk_predictor_destroy>>;
 
 /// A context on the device that is tested; `allocator` must outlive everything made from it.
 inline Context open_context(int threads = 1, const dk_allocator *allocator = nullptr) {

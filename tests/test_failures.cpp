@@ -145,6 +145,13 @@ TEST_F(Failures, OfEvaluationAndPrediction) {
         const float x[2] = {1, 2};
         fails_cleanly(allocator, "dk_predict",
                       [&] { return dk_predict(net.get(), x, 1, y.data()); });
+        fails_cleanly(allocator, "dk_predictor_create", [&] {
+            dk_predictor *made = reinterpret_cast<dk_predictor *>(16);
+            const dk_status status = dk_predictor_create(&made, net.get(), 8);
+            EXPECT_EQ(made == nullptr, status != DK_OK);
+            dk_predictor_destroy(made);
+            return status;
+        });
         fails_cleanly(allocator, "dk_predict_dataset",
                       [&] { return dk_predict_dataset(net.get(), set, y.data()); });
     }

@@ -77,6 +77,9 @@ TEST(Hpp, TrainsSavesLoadsAndPredictsInAnyOrderOfDestruction) {
         found = loaded.predict(test);
         const std::vector<float> x = test.features(0, test.rows());
         EXPECT_EQ(loaded.predict(x), net.predict(x));
+        std::vector<float> again(expected.size());
+        deltak::predictor(loaded).run(x.data(), test.rows(), again.data());
+        EXPECT_EQ(again, net.predict(x));
     }
     EXPECT_EQ(found, expected);
     std::remove(path.c_str());

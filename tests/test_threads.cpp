@@ -191,6 +191,9 @@ TEST(Threads, ANetworkIsReadAndWrittenInTurns) {
     Training t;
     std::atomic<bool> over{false};
     std::atomic<int64_t> uses{0};
+    dk_predictor *made = nullptr;
+    ASSERT_EQ(DK_OK, dk_predictor_create(&made, t.net.get(), 8)) << dk_error_text();
+    const support::Predictor predictor(made); // one for both
     std::thread trains([&] {
         dk_fit_options fit = DK_FIT_OPTIONS_INIT;
         fit.epochs = device::is_cpu() ? 20 : 1;
@@ -204,6 +207,7 @@ TEST(Threads, ANetworkIsReadAndWrittenInTurns) {
             dk_metrics metrics;
             EXPECT_EQ(DK_OK, dk_evaluate(t.net.get(), t.set.get(), 0, &metrics));
             EXPECT_EQ(DK_OK, dk_predict(t.net.get(), t.x.data(), 16, y.data()));
+            EXPECT_EQ(DK_OK, dk_predictor_run(predictor.get(), t.x.data(), 16, y.data()));
             EXPECT_EQ(DK_OK, dk_net_get(t.net.get(), DK_BIAS, 1, values.data(), 17));
             EXPECT_EQ(DK_OK, dk_net_set(t.net.get(), DK_BIAS, 1, values.data(), 17));
             EXPECT_EQ(DK_OK, i ? dk_net_learn_preprocessing(t.net.get(), t.set.get())

@@ -240,6 +240,21 @@ class net : public detail::handle<dk_net, dk_net_destroy> {
     }
 };
 
+/** Predictions again and again, at the cost of a session's forward; several threads may use one. */
+class predictor : public detail::handle<dk_predictor, dk_predictor_destroy> {
+  public:
+    explicit predictor(const net &net, std::int64_t batch = 0) {
+        dk_predictor *made = nullptr;
+        check(dk_predictor_create(&made, net.get(), batch));
+        take(made);
+    }
+
+    /** Outputs y [rows, n_L] for raw features x [rows, n_0]; see dk_predict. */
+    void run(const float *x, std::int64_t rows, float *y) const {
+        check(dk_predictor_run(get(), x, rows, y));
+    }
+};
+
 /** Buffers to run a network: forward, loss, gradients, and all that lies inside. */
 class session : public detail::handle<dk_session, dk_session_destroy> {
   public:

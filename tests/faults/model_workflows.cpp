@@ -194,6 +194,33 @@ Subject predicted(bool whole_set, dk_precision precision = DK_FP32) {
             [=] { return seen(all->net) + support::bytes_of(*y); }};
 }
 
+Subject predictor_made(const Folder &) {
+    auto all = trainable();
+    return {[=] {
+                dk_predictor *made = reinterpret_cast<dk_predictor *>(16);
+                const dk_status status = dk_predictor_create(&made, all->net.get(), 8);
+                return keep(all->predictor, made, status);
+            },
+            [=] { return seen(all->net) + (all->predictor ? "predictor" : ""); }};
+}
+
+Subject predicted_again(dk_precision precision = DK_FP32) {
+    auto all = trainable(precision);
+    auto y = std::make_shared<std::vector<float>>(20 * 3, -1.0f);
+    auto x = std::make_shared<std::vector<float>>(support::normal(20 * 2, 9));
+    dk_predictor *made = nullptr;
+    EXPECT_EQ(DK_OK, dk_predictor_create(&made, all->net.get(), 8)) << dk_error_text();
+    all->predictor.reset(made);
+    return {[=] {
+                std::vector<float> now(y->size());
+                const dk_status status =
+                    dk_predictor_run(all->predictor.get(), x->data(), 20, now.data());
+                if (!status) *y = now;
+                return status;
+            },
+            [=] { return seen(all->net) + support::bytes_of(*y); }};
+}
+
 Subject session(const Folder &) {
     auto all = trainable();
     return {[=] {
@@ -248,6 +275,8 @@ const Workflow workflows[] = {
     {"Evaluation", evaluated},
     {"Prediction", [](const Folder &) { return predicted(false); }},
     {"PredictionOfASet", [](const Folder &) { return predicted(true); }},
+    {"Predictor", predictor_made},
+    {"PredictionAgain", [](const Folder &) { return predicted_again(); }},
     {"Session", session},
     {"Check", checked},
 };
@@ -258,6 +287,7 @@ const Workflow in_bf16[] = {
     {"Bf16Step", [](const Folder &) { return step(DK_BF16); }},
     {"Bf16Fit", [](const Folder &) { return fitted(trainable(DK_BF16), 2, true); }, After::got_on},
     {"Bf16Prediction", [](const Folder &) { return predicted(true, DK_BF16); }},
+    {"Bf16PredictionAgain", [](const Folder &) { return predicted_again(DK_BF16); }},
 };
 
 } // namespace

@@ -19,6 +19,7 @@ struct Objects {
     support::Net net;
     support::Trainer trainer;
     support::Session session;
+    support::Predictor predictor;
 };
 
 inline std::shared_ptr<Objects> objects(int threads = 2, dk_precision precision = DK_FP32) {

@@ -1,4 +1,5 @@
 /* Predictions in the caller's units: probabilities of classes, targets unscaled. */
+#include "train/predict.h"
 #include "base/arithmetic.h"
 #include "kernels/scalar.h"
 #include "model/transfer.h"
@@ -35,7 +36,7 @@ static dk_status finish(const dk_net *net, float *y, int64_t first, int64_t rows
     return DK_OK;
 }
 
-static dk_status read_outputs(dk_session *session, int64_t first, int64_t rows, float *y) {
+dk_status dki_predictions_read(dk_session *session, int64_t first, int64_t rows, float *y) {
     dki_matrix outputs = dki_rows(session->tensors.a[session->shape.layer_count], rows);
     float *to = y + first * outputs.cols;
     DKI_TRY(dki_activation_download(session->net->context->backend, &outputs, to));
@@ -55,7 +56,7 @@ static dk_status predict_fed(dk_session *session, dki_feed *feed, const char *na
         batch.from.weights = NULL;
         DKI_TRY(dki_gather_batch(session, &batch, &targets));
         DKI_TRY(dki_step_forward(session, batch.rows, 0));
-        DKI_TRY(read_outputs(session, first, batch.rows, y));
+        DKI_TRY(dki_predictions_read(session, first, batch.rows, y));
         first += batch.rows;
     }
 }
@@ -84,13 +85,9 @@ dk_status dk_predict(const dk_net *net, const float *x, int64_t rows, float *y) 
     DKI_ARITHMETIC;
     DKI_REQUIRE(net && x && y, DK_E_ARGUMENT, "dk_predict: a NULL argument");
     DKI_REQUIRE(rows >= 1, DK_E_ARGUMENT, "dk_predict: %lld rows", (long long)rows);
-    dk_arrays arrays = DK_ARRAYS_INIT;
-    arrays.rows = rows;
-    arrays.features = net->desc.inputs;
-    arrays.x = x;
-    dk_dataset *dataset = NULL;
-    DKI_TRY(dk_dataset_from_arrays(&dataset, net->context, &arrays));
-    dk_status status = dk_predict_dataset(net, dataset, y);
-    dk_dataset_destroy(dataset);
+    dk_predictor *predictor = NULL;
+    DKI_TRY(dk_predictor_create(&predictor, net, dki_inference_batch(0, rows)));
+    dk_status status = dk_predictor_run(predictor, x, rows, y);
+    dk_predictor_destroy(predictor);
     return status;
 }
