@@ -41,7 +41,7 @@ static inline void dki_arithmetic_end(const dki_arithmetic *callers) {
 /** First in a public function that computes: the default environment until the function returns, then
  *  the caller's again, its flags included. Threads that are started meanwhile inherit the default. */
 #define DKI_ARITHMETIC                                                                             \
-    dki_arithmetic callers_arithmetic_ __attribute__((cleanup(dki_arithmetic_end))) =              \
+    dki_arithmetic callers_arithmetic_ __attribute__((cleanup(dki_arithmetic_end), unused)) =      \
         dki_arithmetic_begin()
 
 #endif
