@@ -1,5 +1,5 @@
 // The device that the device tests run on: $DELTAK_TEST_DEVICE, else the CPU. The same programs run
-// on the CPU, on a GPU, and (linked with the stand-in for one) on a GPU that isn't there. A test whose
+// on the CPU, on a GPU, and (linked with an emulated CUDA) on a GPU that isn't there. A test whose
 // name ends in OnTheCpu, or OnAGpu, is about that alone and left out elsewhere.
 #ifndef DELTAK_TESTS_DEVICE_H
 #define DELTAK_TESTS_DEVICE_H

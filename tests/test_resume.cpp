@@ -1,5 +1,5 @@
-// A run that is interrupted and resumed gives the bits of one that isn't: on the CPU, on a GPU, and on the
-// stand-in for one, in every precision.
+// A run that is interrupted and resumed gives the bits of one that isn't: on the CPU, on a GPU, and on
+// an emulated one, in every precision.
 #include "support.h"
 #include "support_device.h"
 #include "support_extent.h"
@@ -156,7 +156,7 @@ TEST_P(Resume, InterruptedItGivesTheSameBits) {
     EXPECT_GE(cuts, steps > 1 ? 1 : 100);
     support::promise("Resume is bit-exact",
                      device::is_cpu() ? "interrupted and resumed, CPU"
-                                      : "interrupted and resumed, stand-in for a GPU or GPU",
+                                      : "interrupted and resumed, emulated GPU or GPU",
                      cuts);
 }
 

@@ -29,6 +29,12 @@ bool stays(cudaError_t error) {
     }
 }
 
+/// Whether it puts work in order: one that was told to fail has been asked for, and isn't missing.
+bool orders(const std::string &call) {
+    return call == "cudaStreamSynchronize" || call == "cudaEventSynchronize" ||
+           call == "cudaEventRecord" || call == "cudaStreamWaitEvent";
+}
+
 } // namespace
 
 cudaError_t noted(cudaError_t error) {
@@ -45,6 +51,7 @@ Call::Call(const char *name, Kind kind) : device(emulated::device()), guard_(dev
         const long number = ++device.calls, told = device.fail_call;
         if (told != 0 && (number == told || (number > told && device.fail_later))) {
             device.failed = name;
+            device.order_is_known = device.order_is_known && !orders(name);
             error = noted(device.fail_error);
             if (stays(error)) device.lose(error);
             return;

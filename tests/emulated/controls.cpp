@@ -60,7 +60,9 @@ void reset() {
     for (Event *event : d.events) delete event;
     d.events.clear();
     d.streams.clear();
+    d.of_threads.clear();
     d.finished.clear();
+    d.order_is_known = true;
     d.chains = 0;
     d.host = std::make_shared<Clock>();
     d.legacy = d.add_stream(true);
@@ -70,6 +72,7 @@ void reset() {
     d.sticky = cudaSuccess;
     d.failed.clear();
     d.retained = d.pushed = d.handles = 0;
+    forget_contexts();
     d.turn = 0;
     d.settings = first_settings();
     set_schedule(0);

@@ -92,6 +92,10 @@ CUresult pop(CUcontext *out) {
 
 } // namespace
 
+void forget_contexts() {
+    current.clear();
+}
+
 bool in_context() {
     return !current.empty();
 }

@@ -49,8 +49,9 @@ void set_driver(cudaError_t error, int version = 0);
 
 /// The n-th call from now that can fail (n from 1; kernel launches are calls, too) fails with `error`.
 /// cuBLASLt's calls fail with the status that goes with it. After an error that CUDA keeps
-/// (cudaErrorIllegalAddress and its like) nothing works until reset(). Releases, and what only looks
-/// at the caller's own state, don't count: CUDA lets them fail with errors of earlier work alone.
+/// (cudaErrorIllegalAddress and its like) nothing works until reset(); after a failed wait or event no
+/// missing order is reported. Releases, and what only looks at the caller's own state, don't count:
+/// CUDA lets them fail with errors of earlier work alone.
 void fail_at(long n, cudaError_t error);
 /// The n-th call and all later ones fail; at first: the device is lost.
 void fail_from(long n, cudaError_t error = cudaErrorIllegalAddress);

@@ -69,6 +69,7 @@ struct Device {
     // schedule.cpp
     std::vector<std::unique_ptr<Stream>> streams;
     Stream *legacy = nullptr;
+    std::map<std::thread::id, Stream *> of_threads; ///< cudaStreamPerThread
     std::set<Event *> events;
     Policy policy = Policy::late;
     std::mt19937_64 random;
@@ -96,6 +97,7 @@ struct Device {
     void append(Stream *stream, Node node);
 
     // checks.cpp
+    bool order_is_known = true; ///< no call that makes one was told to fail
     std::vector<Done> finished; ///< what may still come beside work that hasn't run
     size_t chains = 0;          ///< that were given out
     std::shared_ptr<const Clock> host = std::make_shared<Clock>();
@@ -133,6 +135,8 @@ void take_launches();
 
 /// Whether what the thread makes now is deltak's: its primary context is on the thread's stack.
 bool in_context();
+/// Clears the calling thread's stack of contexts.
+void forget_contexts();
 
 } // namespace emulated
 

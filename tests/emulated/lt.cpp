@@ -297,6 +297,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t oper
     product.at.b = b_data;
     product.at.d = d_data;
     product.at.workspace = workspace;
+    product.room = room;
     if (static_cast<size_t>(emulated::workspace_of(product.shape, product.id)) > room)
         return refuse(name, "a workspace below the algorithm's");
     wrong = emulated::wrong_operands(product);

@@ -15,7 +15,8 @@ struct Product {
     dki_operands at{};                                           ///< its scalars are the two below
     float alpha = 1, beta = 0;                                   ///< of the host
     const float *device_alpha = nullptr, *device_beta = nullptr; ///< or read when it runs
-    int id = 0;                                                  ///< the algorithm's
+    size_t room = 0;           ///< of the workspace that it was given
+    int id = 0;                ///< the algorithm's
     bool rounds_parts = false; ///< algorithm 3 adds its halves in D's type
     bool has_bias() const { return dki_epilogue_has_bias(shape.epilogue); }
     bool has_aux() const { return dki_epilogue_has_aux(shape.epilogue); }

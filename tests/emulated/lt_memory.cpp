@@ -62,8 +62,8 @@ std::vector<Operand> operands_of(const Product &product) {
         all.push_back(bytes("scalars", product.device_alpha, sizeof(float), sizeof(float)));
         all.push_back(bytes("scalars", product.device_beta, sizeof(float), sizeof(float)));
     }
-    if (const int64_t room = workspace_of(p, product.id)) {
-        all.push_back(bytes("workspace", product.at.workspace, static_cast<size_t>(room), 256));
+    if (product.room > 0) { // all that it may use, since another algorithm would
+        all.push_back(bytes("workspace", product.at.workspace, product.room, 256));
         all.back().writes = true;
     }
     return all;

@@ -12,9 +12,16 @@ Stream *Device::add_stream(bool blocking) {
     return streams.back().get();
 }
 
-/// Per-thread default streams aren't told apart from the legacy one.
+/// A thread's own default stream is a blocking one.
+static Stream *stream_of_thread(Device &d) {
+    Stream *&own = d.of_threads[std::this_thread::get_id()];
+    if (!own) own = d.add_stream(true);
+    return own;
+}
+
 Stream *Device::stream(cudaStream_t handle, const char *call) {
-    if (!handle || handle == cudaStreamLegacy || handle == cudaStreamPerThread) return legacy;
+    if (!handle || handle == cudaStreamLegacy) return legacy;
+    if (handle == cudaStreamPerThread) return stream_of_thread(*this);
     for (auto &stream : streams)
         if (stream.get() == reinterpret_cast<Stream *>(handle) && !stream->destroyed)
             return stream.get();

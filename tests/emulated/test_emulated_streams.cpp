@@ -1,12 +1,12 @@
-// The stand-in itself: that it keeps to what CUDA promises of streams, events and graphs, and to
+// The emulation itself: that it keeps to what CUDA promises of streams, events and graphs, and to
 // nothing more.
-#include "support_standin.h"
+#include "support_emulated.h"
 
 #include <algorithm>
 #include <set>
 #include <thread>
 
-namespace standin {
+namespace emulated {
 namespace {
 
 /// All orders that some schedule gives.
@@ -137,6 +137,7 @@ std::set<int> through_two_streams(dki_gpu *gpu, dki_stream one, dki_stream two, 
         EXPECT_EQ(dki_gpu_stream_sync(gpu, two), DK_OK);
         EXPECT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
         all.insert(host[1]);
+        EXPECT_EQ(take_reports().empty(), ordered) << "whatever the schedule";
     }
     return all;
 }
@@ -153,7 +154,7 @@ TEST_F(GpuTest, AMissingDependencyGivesAWrongResultUnderSomeSchedule) {
     dki_gpu_free_host(gpu, host);
 }
 
-TEST_F(GpuTest, EventsKeepTheStandInsTime) {
+TEST_F(GpuTest, EventsKeepTheVirtualTime) {
     set_times([](const dki_product &, int) { return 1.0; }, 0.25);
     dki_event first = event(true), last = event(true), without = event(false);
     double ms = -1;
@@ -281,4 +282,4 @@ TEST_F(GpuTest, AnotherThreadMayAllocateMeanwhile) {
 }
 
 } // namespace
-} // namespace standin
+} // namespace emulated

@@ -29,7 +29,7 @@ inline std::shared_ptr<Objects> objects(int threads = 2, dk_precision precision 
     options.threads = threads;
     options.precision = precision;
     options.no_plan_cache = true;
-    options.deterministic = true; // on a GPU nothing is timed, which takes long on the stand-in
+    options.deterministic = true; // on a GPU nothing is timed, which takes long on an emulated one
     dk_context *context = nullptr;
     EXPECT_EQ(dk_context_create(&context, &options), DK_OK) << dk_error_text();
     made->context.reset(context);

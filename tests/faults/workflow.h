@@ -55,7 +55,7 @@ struct Meaning {
 /// What every workflow is tried with, as far as calls of the system go.
 const std::vector<Meaning> &meanings();
 
-/// One kind of failure: a call of a function with an error, or of a stand-in for a GPU.
+/// One kind of failure: a call of a function with an error, or of the emulated CUDA.
 struct Kind {
     std::string name;
     std::string counted_as; ///< "an allocation fails": the promise's way

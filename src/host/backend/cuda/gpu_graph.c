@@ -16,15 +16,13 @@ dk_status dki_gpu_capture_begin(dki_gpu *gpu, dki_stream stream) {
         "cudaStreamBeginCapture");
 }
 
-static bool is_kernel(cudaGraphNode_t node) {
+/* Kernels, and what else takes time. */
+static dk_status count_node(dki_gpu *gpu, cudaGraphNode_t node, dki_graph *graph) {
     enum cudaGraphNodeType type = cudaGraphNodeTypeEmpty;
-    return cudaGraphNodeGetType(node, &type) == cudaSuccess && type == cudaGraphNodeTypeKernel;
-}
-
-static bool takes_time(cudaGraphNode_t node) {
-    enum cudaGraphNodeType type = cudaGraphNodeTypeEmpty;
-    return cudaGraphNodeGetType(node, &type) == cudaSuccess &&
-           (type == cudaGraphNodeTypeMemcpy || type == cudaGraphNodeTypeMemset);
+    DKI_TRY(dki_gpu_status(gpu, cudaGraphNodeGetType(node, &type), "cudaGraphNodeGetType"));
+    graph->kernels += type == cudaGraphNodeTypeKernel;
+    graph->others += type == cudaGraphNodeTypeMemcpy || type == cudaGraphNodeTypeMemset;
+    return DK_OK;
 }
 
 static dk_status count_nodes(dki_gpu *gpu, cudaGraph_t recorded, dki_graph *graph) {
@@ -34,12 +32,9 @@ static dk_status count_nodes(dki_gpu *gpu, cudaGraph_t recorded, dki_graph *grap
     if (count == 0) return DK_OK;
     /* NOLINTNEXTLINE(bugprone-sizeof-expression): a node is a pointer */
     DKI_TRY(dki_new(gpu->services.allocator, &nodes, count, "a graph"));
-    const dk_status status =
+    dk_status status =
         dki_gpu_status(gpu, cudaGraphGetNodes(recorded, nodes, &count), "cudaGraphGetNodes");
-    for (size_t i = 0; i < count && !status; ++i) {
-        graph->kernels += is_kernel(nodes[i]);
-        graph->others += takes_time(nodes[i]);
-    }
+    for (size_t i = 0; i < count && !status; ++i) status = count_node(gpu, nodes[i], graph);
     dki_release(gpu->services.allocator, nodes);
     return status;
 }

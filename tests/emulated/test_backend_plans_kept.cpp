@@ -6,7 +6,7 @@
 #include "support_extent.h"
 #include "support_promise.h"
 
-namespace standin {
+namespace emulated {
 namespace {
 
 class KeptPlans : public PlanTest {
@@ -132,4 +132,4 @@ TEST_F(KeptPlans, AResumedRunHasThePlansOfTheFirst) {
 }
 
 } // namespace
-} // namespace standin
+} // namespace emulated

@@ -1,7 +1,7 @@
-// The whole library with the device "cuda", on the stand-in: the same bits in whatever order the
+// The whole library with the device "cuda", on the emulated CUDA: the same bits in whatever order the
 // streams let work run, the reference's values within the reference's bounds, and an orderly end
 // whichever call fails.
-#include "support_standin.h"
+#include "support_emulated.h"
 
 #include "deltak/deltak_cuda.h"
 #include "support_extent.h"
@@ -11,7 +11,7 @@
 #include <cmath>
 #include <set>
 
-namespace standin {
+namespace emulated {
 namespace {
 
 support::Context cuda(dk_precision precision = DK_FP32, bool deterministic = true) {
@@ -311,8 +311,8 @@ dk_status work(const dk_train_options &train, double *loss, long *made) {
 void fail_each(dk_status status, const dk_train_options &train, long *failures) {
     double right = 0;
     long total = 0;
-    const std::set<std::string> waits = {"dki_gpu_event_record", "dki_gpu_event_sync",
-                                         "dki_gpu_stream_sync"};
+    const std::set<std::string> waits = {"cublasLtMatmulAlgoCheck", "cudaEventRecord",
+                                         "cudaEventSynchronize", "cudaStreamSynchronize"};
     fail_at(0, DK_OK);
     ASSERT_EQ(work(train, &right, &total), DK_OK) << dk_error_text();
     for (long n = 1; n <= total; n += support::one_in(7)) {
@@ -336,8 +336,7 @@ void fail_each(dk_status status, const dk_train_options &train, long *failures) 
 
 void promise_survived(long failures) {
     support::promise("Every failure is survived",
-                     "each call to the GPU for an epoch and an evaluation fails (stand-in)",
-                     failures);
+                     "each call to CUDA for an epoch and an evaluation fails (emulated)", failures);
 }
 
 TEST_F(Test, AnyCallMayRunOutOfMemory) {
@@ -354,12 +353,13 @@ TEST_F(Test, TheDeviceMayBeLostAtAnyCall) {
 }
 
 TEST_F(Test, AMissingDriverIsReported) {
-    set_open_failure("no driver");
+    set_driver(cudaErrorInsufficientDriver, 0);
     double loss = 0;
     long unused = 0;
     EXPECT_EQ(work(adam(), &loss, &unused), DK_E_DEVICE);
-    EXPECT_NE(std::string(dk_error_text()).find("no driver"), std::string::npos) << dk_error_text();
+    EXPECT_NE(std::string(dk_error_text()).find("no NVIDIA driver"), std::string::npos)
+        << dk_error_text();
 }
 
 } // namespace
-} // namespace standin
+} // namespace emulated

@@ -1,4 +1,4 @@
-// Failures under the CUDA backend, on the stand-in: each call to the GPU and of the system in each
+// Failures under the CUDA backend, on the emulated CUDA: each call to the GPU and of the system in each
 // workflow, and those of the cache of plans, which nothing depends on.
 #include "support_plans.h"
 
@@ -8,16 +8,17 @@
 
 #include <set>
 
-namespace standin {
+namespace emulated {
 namespace {
 
 using faults::Kind;
 using faults::Workflow;
 
-/// Nobody can be told of the waits before memory is given back.
+/// Nobody can be told of the waits before memory is given back; an algorithm that can't be checked isn't taken
+/// from the cache.
 bool is_wait() {
-    const std::set<std::string> waits = {"dki_gpu_event_record", "dki_gpu_event_sync",
-                                         "dki_gpu_stream_sync"};
+    const std::set<std::string> waits = {"cublasLtMatmulAlgoCheck", "cudaEventRecord",
+                                         "cudaEventSynchronize", "cudaStreamSynchronize"};
     return waits.count(failed_call()) > 0;
 }
 
@@ -25,7 +26,7 @@ Kind gpu_kind(dk_status status) {
     auto armed = std::make_shared<long>(0);
     Kind kind;
     kind.name = std::string("the GPU: ") + dk_status_name(status);
-    kind.counted_as = "a call to the GPU fails (stand-in)";
+    kind.counted_as = "a call to CUDA fails (emulated)";
     kind.arm = [=](long at, bool for_ever) {
         *armed = at;
         for_ever ? fail_from(at, status) : fail_at(at, status);
@@ -163,4 +164,4 @@ TEST_F(PlanFiles, AreOnlyMissedWhereACallFails) {
 }
 
 } // namespace
-} // namespace standin
+} // namespace emulated

@@ -1,5 +1,5 @@
-// The stand-in's products against plain loops: exact, because all values are small integers.
-#include "support_standin.h"
+// The emulation's products against plain loops: exact, because all values are small integers.
+#include "support_emulated.h"
 
 #include "simt/toolkit.h"
 
@@ -7,7 +7,7 @@
 #include <cstring>
 #include <random>
 
-namespace standin {
+namespace emulated {
 namespace {
 
 using Bytes = std::vector<unsigned char>;
@@ -342,4 +342,4 @@ TEST_F(ColumnTest, ReluMakesZeroOfNaN) {
 }
 
 } // namespace
-} // namespace standin
+} // namespace emulated

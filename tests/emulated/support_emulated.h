@@ -1,13 +1,31 @@
-// What the tests on the stand-in share: a GPU that is empty at first, and whose reports fail the
+// What the tests on the emulated CUDA share: a GPU that is empty at first, and whose reports fail the
 // test at the end.
-#ifndef DELTAK_TESTS_SUPPORT_STANDIN_H
-#define DELTAK_TESTS_SUPPORT_STANDIN_H
+#ifndef DELTAK_TESTS_SUPPORT_EMULATED_H
+#define DELTAK_TESTS_SUPPORT_EMULATED_H
 
-#include "standin.h"
+#include "emulated.h"
+
+extern "C" {
+#include "base/memory.h"
+}
 
 #include <gtest/gtest.h>
 
-namespace standin {
+namespace emulated {
+
+/// What CUDA says where a call of the backend is to end with a status.
+inline cudaError_t error_of(dk_status status) {
+    return status == DK_OK              ? cudaSuccess
+           : status == DK_E_MEMORY      ? cudaErrorMemoryAllocation
+           : status == DK_E_DEVICE_LOST ? cudaErrorIllegalAddress
+                                        : cudaErrorUnknown;
+}
+inline void fail_at(long n, dk_status status) {
+    fail_at(n, error_of(status));
+}
+inline void fail_from(long n, dk_status status) {
+    fail_from(n, error_of(status));
+}
 
 /// No report was made.
 inline void expect_clean() {
@@ -47,12 +65,14 @@ class Test : public testing::Test {
 /// With an open GPU and two streams.
 class GpuTest : public Test {
   protected:
+    dki_logger silence{};
+    const dki_services services = {&dki_libc_allocator, &silence};
     dki_gpu *gpu = nullptr;
     dki_stream one = nullptr, two = nullptr;
 
     void SetUp() override {
         Test::SetUp();
-        ASSERT_EQ(dki_gpu_open(&gpu, nullptr, 0), DK_OK) << dk_error_text();
+        ASSERT_EQ(dki_gpu_open(&gpu, &services, 0), DK_OK) << dk_error_text();
         ASSERT_EQ(dki_gpu_stream_create(gpu, &one), DK_OK);
         ASSERT_EQ(dki_gpu_stream_create(gpu, &two), DK_OK);
     }
@@ -95,6 +115,6 @@ class GpuTest : public Test {
     }
 };
 
-} // namespace standin
+} // namespace emulated
 
 #endif

@@ -1,9 +1,9 @@
 // What the tests of a network's plans share: a backend of its own that prepares it, the folder of plans
 // on disk, and a whole training run.
-#ifndef DELTAK_TESTS_STANDIN_SUPPORT_PLANS_H
-#define DELTAK_TESTS_STANDIN_SUPPORT_PLANS_H
+#ifndef DELTAK_TESTS_EMULATED_SUPPORT_PLANS_H
+#define DELTAK_TESTS_EMULATED_SUPPORT_PLANS_H
 
-#include "support_standin.h"
+#include "support_emulated.h"
 
 #include "support_extent.h"
 #include "support_net.h"
@@ -16,7 +16,7 @@ extern "C" {
 
 #include <filesystem>
 
-namespace standin {
+namespace emulated {
 
 class PlanTest : public Test {
   protected:
@@ -137,6 +137,6 @@ inline std::vector<float> train(const std::vector<dk_layer> &layers,
     return all;
 }
 
-} // namespace standin
+} // namespace emulated
 
 #endif

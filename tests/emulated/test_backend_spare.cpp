@@ -5,10 +5,10 @@
 
 #include <set>
 
-namespace standin {
+namespace emulated {
 namespace {
 
-/// The stand-in's 132 multiprocessors less 8, and less 16.
+/// The emulation's 132 multiprocessors less 8, and less 16.
 constexpr int64_t less_8 = 124, less_16 = 116;
 
 /// How long products take that leave 8, or 16: any other takes 0.5. Both lanes side by side take half
@@ -191,7 +191,7 @@ struct Training {
                                                                 : 0.5;
             return algorithm == 2 ? time : 2 * time;
         });
-        weights = standin::train(
+        weights = emulated::train(
             layers, options,
             [&](const dk_trainer &trainer) {
                 spare = trainer.session->spare;
@@ -203,7 +203,7 @@ struct Training {
     }
 };
 
-// The stand-in's algorithms give the same bits on any number of multiprocessors.
+// The emulation's algorithms give the same bits on any number of multiprocessors.
 TEST_F(Test, TrainingLeavesThemBesideUpdatesOnlyForTheSameBits) {
     for (int accumulate : {1, 2}) {
         Training all;
@@ -265,4 +265,4 @@ TEST_F(Test, AProductThatTheLibraryLacksTakesAll) {
 }
 
 } // namespace
-} // namespace standin
+} // namespace emulated

@@ -1,12 +1,12 @@
 // GELU and its g′ in the products' epilogues: taken where timing says so and nowhere else, and then
 // within the bounds that hold for a kernel of ours.
-#include "support_standin.h"
+#include "support_emulated.h"
 
 #include "support_net.h"
 
 #include <map>
 
-namespace standin {
+namespace emulated {
 namespace {
 
 /// How often a product with each epilogue was queued.
@@ -20,7 +20,7 @@ struct Setting {
     double epilogue_ms = 0.1; ///< of products with GELU's; the plain one takes 0.5
 };
 
-/// Compares a network with the reference on the stand-in, and counts its products.
+/// Compares a network with the reference on the emulated CUDA, and counts its products.
 Queued checked(const Setting &setting) {
     dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
     options.device = "cuda:0";
@@ -103,4 +103,4 @@ TEST_F(Test, GeluNeedsNoEpilogue) {
 }
 
 } // namespace
-} // namespace standin
+} // namespace emulated

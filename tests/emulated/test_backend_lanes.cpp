@@ -5,7 +5,7 @@
 
 #include "insides.h"
 
-namespace standin {
+namespace emulated {
 namespace {
 
 /// What prepare() says of a network.
@@ -127,7 +127,7 @@ TEST_F(LanesTest, AFailureInBetweenLeavesTheBackendUsable) {
 /// Every graph that is alive is a chain, node after node: one lane.
 bool one_after_the_other() {
     for (const auto &graph : device().graphs) {
-        const auto &nodes = graph.first->body->nodes;
+        const auto &nodes = graph.second->nodes;
         for (size_t i = 1; i < nodes.size(); ++i)
             if (std::find(nodes[i].after.begin(), nodes[i].after.end(), i - 1) ==
                 nodes[i].after.end())
@@ -167,4 +167,4 @@ TEST_F(Test, TrainingGivesTheSameBitsOnOneLaneAndOnTwo) {
 }
 
 } // namespace
-} // namespace standin
+} // namespace emulated
