@@ -142,18 +142,19 @@ TEST_F(Open, LikeAnotherSetKeepsItsClasses) {
     const std::string first = folder.write("first.csv", "1,2,1\n3,4,2\n5,6,3\n");
     ASSERT_EQ(dk_dataset_open(&model, context.get(), first.c_str(), nullptr), DK_OK);
     options.like = model;
-    // One class is absent, and numbers are written in another way.
-    open(folder.write("second.csv", "9,9,3.0\n8,8,1\n"));
+    open(folder.write("second.csv", "9,9,3\n8,8,1\n")); // one class is absent
     EXPECT_EQ(info.task, DK_TASK_CLASSIFICATION);
     EXPECT_EQ(info.targets, 3);
     EXPECT_EQ(labels(), (ints{2, 0}));
     EXPECT_EQ(classes(), (names{"1", "2", "3"}));
     fails(folder.write("u.csv", "1,1,1\n2,2,4\n"), DK_E_DATA,
           {"u.csv", "line 2", "unknown label \"4\"", "1, 2, 3"});
+    fails(folder.write("s.csv", "1,1,1\n2,2,3.0\n"), DK_E_DATA, {"line 2", "\"3.0\""});
     fails(folder.write("w.csv", "1,1,1,1\n"), DK_E_SHAPE, {"3 features", "expected are 2"});
     options.task = DK_TASK_NONE;
-    fails(folder.write("x.csv", "1,2,1\n"), DK_E_SHAPE,
-          {"3 features", "expected are 2", "leave the label column out"});
+    open(folder.write("x.csv", "1,2,1\n")); // the label, where it was, is left out
+    EXPECT_EQ(info.features, 2);
+    fails(folder.write("z.csv", "1,2,1,1\n"), DK_E_SHAPE, {"4 features", "expected are 2"});
     open(folder.write("y.csv", "1,2\n"));
     EXPECT_EQ(info.features, 2);
     options.task = DK_TASK_REGRESSION;

@@ -245,6 +245,14 @@ typedef enum dk_part {
     DK_PART_TEST = 1   /**< the test part; DK_E_STATE where a source has none */
 } dk_part;
 
+/** Whether the first line of a table names its columns. */
+typedef enum dk_header {
+    DK_HEADER_AUTO =
+        0, /**< decide where that is sure, else DK_E_DATA, which asks for this option */
+    DK_HEADER_YES = 1,
+    DK_HEADER_NO = 2
+} dk_header;
+
 typedef struct dk_data_options {
     size_t size;              /**< sizeof(dk_data_options) */
     dk_part part;             /**< of a source with a training and a test part */
@@ -257,10 +265,17 @@ typedef struct dk_data_options {
     int64_t rows; /**< of a synthetic set; 0 = its default. Elsewhere: at most so many, 0 = all */
     int64_t features; /**< of synth:teacher; 0 = its default */
     int64_t targets;  /**< outputs of synth:teacher; classes of synth:spirals; 0 = its default */
+    dk_header header; /**< tables */
+    const char *ignore_columns; /**< tables: names or numbers of columns to leave out, by commas */
+    const char *id_column;      /**< tables: name or number of the column that names the rows; it is
+                                     no feature, and dk_dataset_row_name gives its texts */
 } dk_data_options;
 
 #define DK_DATA_OPTIONS_INIT                                                                       \
-    { sizeof(dk_data_options), DK_PART_TRAIN, DK_TASK_AUTO, NULL, NULL, NULL, 1, 0, 0, 0 }
+    {                                                                                              \
+        sizeof(dk_data_options), DK_PART_TRAIN, DK_TASK_AUTO, NULL, NULL, NULL, 1, 0, 0, 0,        \
+            DK_HEADER_AUTO, NULL, NULL                                                             \
+    }
 
 /** Opens a source of data:
  *  - `builtin:digits`: the UCI optical digits (Alpaydin and Kaynak 1998), 1,797 rows of 64.
@@ -273,9 +288,20 @@ typedef struct dk_data_options {
  *    label.
  *  - anything else: CSV (`.gz` too), with a header or without, one column the label.
  *
- *  Task and classes follow from the labels unless said: text labels, integer-typed label files and
- *  whole numbers of at most 100 different values are classes, ordered by number (text: by byte
- *  order); anything else is regression. A class name is the label as it was written.
+ *  The first line of a table is a header where that is sure: some column has a name there and
+ *  numbers below (the label's column: numbers alone), or it has the names of `like`. Where it only
+ *  counts the columns (0,1,2,…), `header` must say so.
+ *
+ *  Task and classes follow from all labels unless said: text labels, integer-typed label files, whole
+ *  numbers of at most 100 different values, and numbers written with leading zeros are classes, ordered
+ *  by number (text: by byte order); other numbers are regression. A class name is the label as it was
+ *  written, and no two texts are one class: 1 and 1.0 are two, which a note says. Numbers with a mark of
+ *  a missing value among them (empty, NA, N/A, null, none, ?, -), with a text among many different
+ *  numbers, or written with decimal commas, thousands, currencies or percent signs are DK_E_DATA.
+ *
+ *  With `like` or `like_net` a table's columns are found again: by their names if both tables have a
+ *  header, whatever their order, columns that are new being left out; else by their places. The
+ *  label's column is remembered, too, unless label_column is given.
  *
  *  DK_E_ARGUMENT (unknown builtin or synth name), DK_E_STATE (no test part), DK_E_IO, DK_E_DATA
  *  (malformed file, ragged row, text among numbers, a label unknown to `like`, no rows; the text
@@ -336,6 +362,15 @@ DK_API dk_status dk_dataset_describe(const dk_dataset *dataset, dk_dataset_info 
 
 /** The name of class 0 … classes−1, or NULL. Borrowed as long as the data set. */
 DK_API const char *dk_dataset_class_name(const dk_dataset *dataset, int64_t index);
+
+/** The name of a row by the table's id column, as written, or NULL. Borrowed as long as the data set. */
+DK_API const char *dk_dataset_row_name(const dk_dataset *dataset, int64_t row);
+
+/** What was made of the source, a line each: note 0 says rows, columns, header, task and classes of all
+ *  of it; those behind it are doubts, each with the option that decides (whole numbers taken for
+ *  numbers or for classes, a column that counts the rows, classes that differ in spelling alone, columns
+ *  that were left out). NULL behind the last. Borrowed as long as the data set. */
+DK_API const char *dk_dataset_note(const dk_dataset *dataset, size_t index);
 
 /** Copies rows first … first+rows−1, raw (no preprocessing): x [rows, features] as float; labels
  *  [rows]; targets [rows, targets]. Each may be NULL. DK_E_ARGUMENT, DK_E_SHAPE (outside the set),

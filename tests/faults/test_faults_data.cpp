@@ -85,11 +85,24 @@ void write_arrays(const Folder &folder) {
 /// Labels are told from the names of a set that was opened before.
 Subject opened_like(const Folder &folder) {
     auto all = objects(1);
-    const std::string path = folder.write("old.csv", table({"1.0", "2", "10"}));
+    const std::string path = folder.write("old.csv", table({"1", "2", "10"}));
     all->valid = support::open(all->context.get(), path.c_str());
     dk_data_options options = DK_DATA_OPTIONS_INIT;
     options.like = all->valid.get();
     return opened(folder.write("new.csv", table({"10", "1"})), options, all);
+}
+
+/// Columns are found again by their names, one left out, one of them naming the rows.
+Subject opened_by_names(const Folder &folder) {
+    auto all = objects(1);
+    const std::string path = folder.write("old.csv", "id,a,b,y\nr,1,2,x\ns,3,4,z\nt,5,6,x\n");
+    dk_data_options options = DK_DATA_OPTIONS_INIT;
+    options.id_column = "id";
+    all->valid = support::open(all->context.get(), path.c_str(), options);
+    options.like = all->valid.get();
+    options.ignore_columns = "c,4";
+    return opened(folder.write("new.csv", "y,b,c,a,d,id\nx,1,0,2,0,u\nz,3,0,4,0,v\n"), options,
+                  all);
 }
 
 Subject divided(const Folder &) {
@@ -140,6 +153,7 @@ const Workflow workflows[] = {
          return opened(f.write_gz("t.gz", table({"a", "b"})));
      }},
     {"CsvLikeAnother", opened_like},
+    {"CsvByNames", opened_by_names},
     {"Idx",
      [](const Folder &f) {
          write_directory(f, false);

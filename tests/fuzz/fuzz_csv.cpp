@@ -25,17 +25,21 @@ void append_number(std::string &text, double value) {
 std::string write(const dki_csv &csv) {
     std::string text;
     auto row = [&](auto field) {
-        for (int64_t j = 0, feature = 0; j < csv.columns; ++j) {
+        for (int64_t j = 0; j < csv.columns; ++j) {
             if (j) text += csv.separator;
-            field(j, j == csv.label_column ? -1 : feature++);
+            field(j, csv.roles[j]);
         }
         text += '\n';
     };
     if (csv.header) row([&](int64_t j, int64_t) { append_text(text, csv.header[j]); });
     for (int64_t i = 0; i < csv.rows; ++i)
         row([&](int64_t, int64_t feature) {
-            if (feature < 0)
+            if (feature == DKI_CSV_LABEL)
                 append_text(text, csv.labels[i]);
+            else if (feature == DKI_CSV_ID)
+                append_text(text, csv.ids[i]);
+            else if (feature == DKI_CSV_LEFT_OUT)
+                append_number(text, 0.5);
             else
                 append_number(text, csv.values[i * csv.features + feature]);
         });
@@ -49,7 +53,7 @@ bool same_labels(const dki_csv &a, const dki_csv &b, int64_t i) {
 
 void expect_same(const dki_csv &a, const dki_csv &b) {
     fuzz::expect(a.rows == b.rows && a.columns == b.columns && a.features == b.features &&
-                     a.label_column == b.label_column && a.labels_integer == b.labels_integer &&
+                     a.label_column == b.label_column && a.id_column == b.id_column &&
                      !a.labels == !b.labels && !a.label_values == !b.label_values &&
                      !a.header == !b.header,
                  "what was written has the same shape");
@@ -62,13 +66,16 @@ void expect_same(const dki_csv &a, const dki_csv &b) {
         fuzz::expect(std::strcmp(a.header[j], b.header[j]) == 0, "and the same names");
 }
 
-// The first byte: which column is the label, and whether rows are limited.
+// The first byte: which column is the label, whether rows are limited, others are ignored or named.
 dki_csv_options choose(uint8_t choice) {
     static const char *const columns[] = {nullptr, "first", "last", "1", "y", "a\"b", "2", "999"};
     dki_csv_options options{};
     options.label_column = columns[choice & 7];
     options.no_label = choice & 8;
     options.max_rows = choice & 16 ? 2 : 0;
+    options.header = choice & 32 ? DKI_CSV_HEADER_YES : DKI_CSV_HEADER_AUTO;
+    options.ignored = choice & 64 ? "0,b" : nullptr;
+    options.id_column = choice & 128 ? "1" : nullptr;
     return options;
 }
 
@@ -88,6 +95,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     if (!fuzz::succeeded(status, {DK_E_DATA, DK_E_NONFINITE, DK_E_ARGUMENT})) return 0;
     const std::string text = write(csv);
     run.more(text.size(), factor, extra);
+    options.header = csv.header ? DKI_CSV_HEADER_YES : DKI_CSV_HEADER_NO;
     status =
         dki_csv_parse(fuzz::allocator(), "written", text.data(), text.size(), &options, &again);
     fuzz::expect(status == DK_OK, "what was written can be read");

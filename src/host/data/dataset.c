@@ -31,6 +31,11 @@ void dki_storage_destroy(dki_storage *storage) {
         for (int64_t c = 0; c < storage->target_count; ++c)
             dki_release(allocator, storage->class_names[c]);
     dki_release(allocator, storage->class_names);
+    for (size_t i = 0; i < storage->note_count; ++i) dki_release(allocator, storage->notes[i]);
+    dki_release(allocator, storage->notes);
+    dki_release(allocator, storage->ids);
+    dki_release(allocator, storage->id_texts);
+    dki_columns_release(allocator, &storage->columns);
     dki_release(allocator, storage->labels);
     dki_release(allocator, storage->targets);
     dki_release(allocator, storage->weights);
@@ -118,6 +123,16 @@ const char *dk_dataset_class_name(const dk_dataset *dataset, int64_t index) {
     if (!dataset || !dataset->storage->class_names) return NULL;
     if (index < 0 || index >= dataset->storage->target_count) return NULL;
     return dataset->storage->class_names[index];
+}
+
+const char *dk_dataset_row_name(const dk_dataset *dataset, int64_t row) {
+    if (!dataset || !dataset->storage->ids || row < 0 || row >= dataset->rows) return NULL;
+    return dataset->storage->ids[dki_dataset_row(dataset, row)];
+}
+
+const char *dk_dataset_note(const dk_dataset *dataset, size_t index) {
+    if (!dataset || index >= dataset->storage->note_count) return NULL;
+    return dataset->storage->notes[index];
 }
 
 dk_status dk_dataset_read(const dk_dataset *dataset, int64_t first, int64_t rows, float *x,

@@ -3,6 +3,7 @@
 #define DKI_DATASET_H
 
 #include "format/hash.h"
+#include "model/columns.h"
 #include "model/context.h"
 
 /** What the rows are stored as; shared by all the sets split from one. */
@@ -24,6 +25,11 @@ typedef struct dki_storage {
     float *weights;       /* [rows] or NULL */
     int64_t target_count; /* classes, target columns, or 0 */
     char **class_names;   /* [target_count] or NULL */
+    dki_columns columns;  /* of the table that it was read from */
+    char **ids;           /* [rows] names of the rows, or NULL */
+    char *id_texts;       /* what they point into */
+    char **notes;         /* [note_count] what was made of the source, and what is doubtful */
+    size_t note_count, note_capacity;
 
     void *owned;                                         /* what holds the features … */
     void (*release_owned)(const dk_allocator *, void *); /* … and how to let go; NULL = borrowed */
@@ -49,6 +55,7 @@ typedef struct dki_schema {
     int64_t features;
     int64_t targets;
     const char *const *class_names; /* [targets] or NULL */
+    const dki_columns *columns;     /* or NULL */
 } dki_schema;
 
 /** Mean and population standard deviation (0 → 1) of each feature column and, for regression, each

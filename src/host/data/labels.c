@@ -2,6 +2,7 @@
 
 #include "base/names.h"
 #include "base/number.h"
+#include "data/label_doubts.h"
 #include "data/view.h"
 
 #include <math.h>
@@ -10,22 +11,16 @@
 #include <string.h>
 
 enum {
-    MOST_INFERRED = 100,   /* different whole numbers that are still taken for classes */
     MOST_FRACTIONS = 1000, /* different numbers with a fraction that can be classes at all */
     NAMES_SHOWN = 20
 };
-
-/* "FILE: line 12" */
-#define PLACE_FORMAT "%s: %s %lld"
-#define PLACE(labels, i)                                                                           \
-    (labels)->file, (labels)->place, (long long)((labels)->places ? (labels)->places[i] : (i))
 
 static dk_status check_numbers(const dki_labels *labels) {
     if (!labels->numbers) return DK_OK;
     for (int64_t i = 0; i < labels->rows; ++i)
         DKI_REQUIRE(isfinite(labels->numbers[i]), DK_E_NONFINITE,
-                    PLACE_FORMAT ": the label is %s: leave the row out, or put a number in",
-                    PLACE(labels, i),
+                    DKI_PLACE_FORMAT ": the label is %s: leave the row out, or put a number in",
+                    DKI_PLACE(labels, i),
                     isnan(labels->numbers[i]) ? "NaN" : (labels->numbers[i] > 0 ? "Inf" : "-Inf"));
     return DK_OK;
 }
@@ -37,8 +32,17 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+/* A label as it is written, and the number that it is; 0 for all where they aren't numbers. */
+typedef struct written {
+    const char *text;
+    double number;
+} written;
+
+/* By number, and equal numbers, such as 1 and 1.0 or two beyond 2^53, by their texts. */
+static int by_number_and_text(const void *a, const void *b) {
+    const written *x = a, *y = b;
+    if (x->number != y->number) return x->number < y->number ? -1 : 1;
+    return strcmp(x->text, y->text);
 }
 
 /* The sorted different numbers at `values` [rows], their count returned. */
@@ -51,12 +55,14 @@ static int64_t distinct_numbers(const dki_labels *labels, double *values) {
     return count;
 }
 
-static int64_t distinct_texts(const dki_labels *labels, const char **values) {
-    memcpy(values, labels->texts, (size_t)labels->rows * sizeof *values);
-    qsort(values, (size_t)labels->rows, sizeof *values, by_text);
+static int64_t distinct_texts(const dki_labels *labels, written *values) {
+    for (int64_t i = 0; i < labels->rows; ++i)
+        values[i] = (written){labels->texts[i], labels->numbers ? labels->numbers[i] : 0.0};
+    qsort(values, (size_t)labels->rows, sizeof *values, by_number_and_text);
     int64_t count = 0;
     for (int64_t i = 0; i < labels->rows; ++i)
-        if (count == 0 || strcmp(values[i], values[count - 1]) != 0) values[count++] = values[i];
+        if (count == 0 || strcmp(values[i].text, values[count - 1].text) != 0)
+            values[count++] = values[i];
     return count;
 }
 
@@ -66,38 +72,62 @@ static bool all_whole(const dki_labels *labels) {
     return true;
 }
 
-static dk_status make_names(const dki_request *request, int64_t count, const double *numbers,
-                            const char *const *texts, dki_storage *storage) {
+static dk_status start_names(const dki_request *request, int64_t count, dki_storage *storage) {
     DKI_REQUIRE(count <= INT32_MAX, DK_E_DATA, "%s: %lld different labels: too many for classes",
                 request->source, (long long)count);
     storage->target_count = count;
-    DKI_TRY(dki_new(request->allocator, &storage->class_names, (size_t)count, "class names"));
+    return dki_new(request->allocator, &storage->class_names, (size_t)count, "class names");
+}
+
+static dk_status name_by_numbers(const dki_request *request, int64_t count, const double *numbers,
+                                 dki_storage *storage) {
+    DKI_TRY(start_names(request, count, storage));
     for (int64_t c = 0; c < count; ++c) {
         char text[DKI_NUMBER_TEXT];
-        if (numbers) dki_number_text(numbers[c], text);
-        DKI_TRY(
-            dki_copy_text(request->allocator, numbers ? text : texts[c], &storage->class_names[c]));
+        dki_number_text(numbers[c], text);
+        DKI_TRY(dki_copy_text(request->allocator, text, &storage->class_names[c]));
     }
     return DK_OK;
+}
+
+static dk_status name_by_texts(const dki_request *request, int64_t count, const written *texts,
+                               dki_storage *storage) {
+    DKI_TRY(start_names(request, count, storage));
+    for (int64_t c = 0; c < count; ++c)
+        DKI_TRY(dki_copy_text(request->allocator, texts[c].text, &storage->class_names[c]));
+    return DK_OK;
+}
+
+/* Whether the numbers are names: 01234 and 1234 aren't one. */
+static bool have_leading_zeros(const dki_labels *labels) {
+    for (int64_t i = 0; labels->texts && i < labels->rows; ++i) {
+        const char *text = labels->texts[i];
+        if (*text == '-' || *text == '+') ++text;
+        if (text[0] == '0' && text[1] >= '0' && text[1] <= '9') return true;
+    }
+    return false;
+}
+
+/* Whether so many different labels are classes, where nobody said. */
+static bool look_like_classes(const dki_labels *labels, bool whole, int64_t count) {
+    if (!labels->numbers || labels->integer_typed) return true;
+    return whole && (count <= DKI_MOST_INFERRED || have_leading_zeros(labels));
 }
 
 /* Decides the task if it is still open, and finds the class names of a classification. */
 static dk_status find_classes(const dki_request *request, const dki_labels *labels,
                               dki_storage *storage) {
-    bool decided = request->options.task != DK_TASK_AUTO;
-    storage->task = decided ? request->options.task : DK_TASK_CLASSIFICATION;
-    bool whole = labels->numbers && all_whole(labels);
-    if (!decided && labels->numbers && !whole) {
-        storage->task = DK_TASK_REGRESSION;
-        return DK_OK;
-    }
+    const bool decided = request->options.task != DK_TASK_AUTO;
+    const bool whole = labels->numbers && all_whole(labels);
+    storage->task = DK_TASK_CLASSIFICATION;
     void *values = NULL;
-    DKI_TRY(dki_alloc(request->allocator, (size_t)labels->rows, sizeof(double) /* or a pointer */,
+    if (!decided) DKI_TRY(dki_labels_doubt(request->allocator, labels));
+    DKI_TRY(dki_alloc(request->allocator, (size_t)labels->rows, sizeof(written) /* or a double */,
                       "the different labels", &values));
     dk_status status = DK_OK;
-    int64_t count =
-        labels->numbers ? distinct_numbers(labels, values) : distinct_texts(labels, values);
-    if (!decided && labels->numbers && !labels->integer_typed && count > MOST_INFERRED)
+    const int64_t count =
+        labels->texts ? distinct_texts(labels, values) : distinct_numbers(labels, values);
+    if (!decided && !look_like_classes(labels, whole, count))
         storage->task = DK_TASK_REGRESSION;
     else if (labels->numbers && !whole && count > MOST_FRACTIONS)
         status = dki_fail(DK_E_DATA,
@@ -105,8 +135,8 @@ static dk_status find_classes(const dki_request *request, const dki_labels *labe
                           "regression, or another label column",
                           request->source, (long long)count);
     else
-        status = make_names(request, count, labels->numbers ? values : NULL,
-                            labels->numbers ? NULL : (const char *const *)values, storage);
+        status = labels->texts ? name_by_texts(request, count, values, storage)
+                               : name_by_numbers(request, count, values, storage);
     dki_release(request->allocator, values);
     return status;
 }
@@ -140,19 +170,19 @@ static dk_status fail_unknown(const dki_labels *labels, int64_t i, const char *l
     const char *nearest = dki_nearest(label, strlen(label), known->names, (size_t)known->count);
     if (nearest)
         return dki_fail(DK_E_DATA,
-                        PLACE_FORMAT
+                        DKI_PLACE_FORMAT
                         ": unknown label \"%.64s\": did you mean \"%.64s\"? The classes are %s%s",
-                        PLACE(labels, i), label, nearest, list, more);
-    return dki_fail(DK_E_DATA, PLACE_FORMAT ": unknown label \"%.64s\": the classes are %s%s",
-                    PLACE(labels, i), label, list, more);
+                        DKI_PLACE(labels, i), label, nearest, list, more);
+    return dki_fail(DK_E_DATA, DKI_PLACE_FORMAT ": unknown label \"%.64s\": the classes are %s%s",
+                    DKI_PLACE(labels, i), label, list, more);
 }
 
 static dk_status map_rows(const dki_labels *labels, const known_classes *known,
                           dki_storage *storage) {
     for (int64_t i = 0; i < labels->rows; ++i) {
         char text[DKI_NUMBER_TEXT];
-        if (labels->numbers) dki_number_text(labels->numbers[i], text);
-        known_class wanted = {labels->numbers ? text : labels->texts[i], 0};
+        if (!labels->texts) dki_number_text(labels->numbers[i], text);
+        known_class wanted = {labels->texts ? labels->texts[i] : text, 0};
         const known_class *found =
             bsearch(&wanted, known->classes, (size_t)known->count, sizeof *known->classes, by_name);
         if (!found) return fail_unknown(labels, i, wanted.name, known);
@@ -161,7 +191,8 @@ static dk_status map_rows(const dki_labels *labels, const known_classes *known,
     return DK_OK;
 }
 
-/* A name that is a number is put in the shape that dki_number_text gives: "1.0" means 1. */
+/* For labels that are numbers and have no texts, a name that is a number is put in the shape that
+ * dki_number_text gives: "1.0" means 1 there. */
 static dk_status map_by_names(const dki_request *request, const dki_labels *labels,
                               dki_storage *storage) {
     dk_status status = DK_OK;
@@ -175,7 +206,7 @@ static dk_status map_by_names(const dki_request *request, const dki_labels *labe
         bool is_number = false;
         const char *name = known.names[c];
         known.classes[c] = (known_class){name, (int32_t)c};
-        if (labels->numbers) DKI_TRY_OUT(dki_number_parse(name, &value, &is_number));
+        if (!labels->texts) DKI_TRY_OUT(dki_number_parse(name, &value, &is_number));
         if (is_number) {
             dki_number_text(value, texts[c]);
             known.classes[c].name = texts[c];
@@ -194,15 +225,16 @@ static dk_status map_by_index(const dki_labels *labels, dki_storage *storage) {
     double count = (double)storage->target_count;
     for (int64_t i = 0; i < labels->rows; ++i) {
         DKI_REQUIRE(labels->numbers, DK_E_DATA,
-                    PLACE_FORMAT ": the label \"%.64s\" is a text, but the classes have no names: "
-                                 "write their indices, 0 … %lld",
-                    PLACE(labels, i), labels->texts[i], (long long)storage->target_count - 1);
+                    DKI_PLACE_FORMAT
+                    ": the label \"%.64s\" is a text, but the classes have no names: "
+                    "write their indices, 0 … %lld",
+                    DKI_PLACE(labels, i), labels->texts[i], (long long)storage->target_count - 1);
         double label = labels->numbers[i];
         char text[DKI_NUMBER_TEXT];
         dki_number_text(label, text);
         DKI_REQUIRE(label >= 0 && label < count && label == floor(label), DK_E_DATA,
-                    PLACE_FORMAT ": the label %s is outside the classes 0 … %lld", PLACE(labels, i),
-                    text, (long long)storage->target_count - 1);
+                    DKI_PLACE_FORMAT ": the label %s is outside the classes 0 … %lld",
+                    DKI_PLACE(labels, i), text, (long long)storage->target_count - 1);
         storage->labels[i] = (int32_t)label;
     }
     return DK_OK;
@@ -211,10 +243,12 @@ static dk_status map_by_index(const dki_labels *labels, dki_storage *storage) {
 static dk_status copy_schema_names(const dki_request *request, dki_storage *storage) {
     DKI_REQUIRE(request->schema.targets <= INT32_MAX, DK_E_SHAPE, "%lld classes are too many",
                 (long long)request->schema.targets);
-    if (request->schema.class_names)
-        return make_names(request, request->schema.targets, NULL, request->schema.class_names,
-                          storage);
     storage->target_count = request->schema.targets;
+    if (!request->schema.class_names) return DK_OK;
+    DKI_TRY(start_names(request, request->schema.targets, storage));
+    for (int64_t c = 0; c < request->schema.targets; ++c)
+        DKI_TRY(dki_copy_text(request->allocator, request->schema.class_names[c],
+                              &storage->class_names[c]));
     return DK_OK;
 }
 
@@ -229,9 +263,10 @@ static dk_status check_texts_are_none(const dki_labels *labels) {
         if (!is_number) break;
     }
     return dki_fail(DK_E_DATA,
-                    PLACE_FORMAT ": the label \"%.64s\" is no number: a regression needs numbers; "
-                                 "choose another label column, or classification",
-                    PLACE(labels, i), labels->texts[i]);
+                    DKI_PLACE_FORMAT
+                    ": the label \"%.64s\" is no number: a regression needs numbers; "
+                    "choose another label column, or classification",
+                    DKI_PLACE(labels, i), labels->texts[i]);
 }
 
 dk_status dki_targets_apply(const dki_request *request, const char *file, const void *elements,

@@ -1,6 +1,7 @@
 /* dk_dataset_open: which source a text means, and what is asked of it. */
 #include "base/arithmetic.h"
 #include "base/names.h"
+#include "data/notes.h"
 #include "data/source.h"
 #include "format/file.h"
 #include "format/idx.h"
@@ -93,7 +94,7 @@ static dk_status choose(const dki_request *request, source_fn *source) {
 static dki_schema schema_of_set(const dk_dataset *set) {
     const dki_storage *storage = set->storage;
     return (dki_schema){storage->task, storage->features_count, storage->target_count,
-                        (const char *const *)storage->class_names};
+                        (const char *const *)storage->class_names, &storage->columns};
 }
 
 /* Of a network that was made by hand the loss tells: mse, mae and huber take numbers, softmax takes
@@ -106,7 +107,7 @@ static dki_schema schema_of_net(const dk_net *net) {
     if (task == DK_TASK_AUTO && net->desc.loss != DK_LOSS_SIGMOID_CROSS_ENTROPY)
         task = DK_TASK_REGRESSION;
     return (dki_schema){task, net->desc.inputs, dki_net_outputs(net),
-                        (const char *const *)net->class_names};
+                        (const char *const *)net->class_names, &net->columns};
 }
 
 static dk_status resolve_task(dki_request *request) {
@@ -132,6 +133,8 @@ static dk_status make_request(dki_request *request, dk_context *context, const c
                 "dk_data_options.part %d is not a dk_part", (int)options->part);
     DKI_REQUIRE((unsigned)options->task <= DK_TASK_NONE, DK_E_ARGUMENT,
                 "dk_data_options.task %d is not a dk_task", (int)options->task);
+    DKI_REQUIRE((unsigned)options->header <= DK_HEADER_NO, DK_E_ARGUMENT,
+                "dk_data_options.header %d is not a dk_header", (int)options->header);
     DKI_REQUIRE(
         options->rows >= 0 && options->features >= 0 && options->targets >= 0, DK_E_ARGUMENT,
         "dk_data_options: rows %lld, features %lld, targets %lld: none may be negative",
@@ -176,6 +179,7 @@ dk_status dk_dataset_open(dk_dataset **dataset, dk_context *context, const char 
     DKI_TRY(dki_storage_create(&storage, context, source));
     dk_status status = fill(&request, storage);
     if (status == DK_OK && !storage->mapped) status = dki_storage_check_finite(storage);
+    if (status == DK_OK && !storage->note_count) status = dki_note_summary(storage, NULL);
     if (status != DK_OK) {
         dki_storage_destroy(storage);
         return status;

@@ -73,6 +73,9 @@ dk_status dk_net_learn_preprocessing(dk_net *net, const dk_dataset *train) {
     DKI_REQUIRE(net && train, DK_E_ARGUMENT, "dk_net_learn_preprocessing: a NULL argument");
     DKI_TRY(dki_dataset_fits(train, net));
     dki_scaling features = {0}, targets = {0};
+    dki_columns columns = {0};
+    const dk_allocator *allocator = &net->context->allocator;
+    DKI_TRY(dki_columns_copy(allocator, &train->storage->columns, &columns));
     dk_status status = learn_scaling(net, train, &features, &targets);
     dki_net_lock_write(net);
     if (!status)
@@ -80,10 +83,13 @@ dk_status dk_net_learn_preprocessing(dk_net *net, const dk_dataset *train) {
     if (status) {
         dki_scaling_drop(net->context, &features);
         dki_scaling_drop(net->context, &targets);
+        dki_columns_release(allocator, &columns);
         return dki_net_unlock(net, status);
     }
     dki_scaling_replace(net->context, &net->features, &features);
     dki_scaling_replace(net->context, &net->targets, &targets);
+    dki_columns_release(allocator, &net->columns);
+    net->columns = columns;
     net->task = train->storage->task;
     ++net->revision;
     return dki_net_unlock(net, DK_OK);

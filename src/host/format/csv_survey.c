@@ -1,19 +1,26 @@
 #include "format/csv_survey.h"
 
 #include "base/memory.h"
-#include "base/names.h"
+#include "format/csv_columns.h"
+#include "format/csv_header.h"
 #include "format/utf8.h"
 
 #include <string.h>
 #include <strings.h>
 
-bool dki_csv_is_missing(const dki_csv_field *field) {
+static bool is_mark(const char *text, size_t length) {
     static const char *const marks[] = {"", "na", "n/a", "null", "none", "?", "-"};
     for (size_t i = 0; i < sizeof marks / sizeof *marks; ++i)
-        if (strlen(marks[i]) == field->length &&
-            strncasecmp(marks[i], field->text, field->length) == 0)
-            return true;
+        if (strlen(marks[i]) == length && strncasecmp(marks[i], text, length) == 0) return true;
     return false;
+}
+
+bool dki_csv_is_missing(const dki_csv_field *field) {
+    return is_mark(field->text, field->length);
+}
+
+bool dki_csv_is_mark(const char *text) {
+    return is_mark(text, strlen(text));
 }
 
 static bool is_number(const dki_csv_field *field, locale_t locale) {
@@ -59,65 +66,6 @@ static void drop_names(const dk_allocator *allocator, dki_csv *csv) {
     csv->header_texts = NULL;
 }
 
-static dk_status find_name(const char *name, const char *label, dki_csv *csv) {
-    for (int64_t j = 0; j < csv->columns; ++j)
-        if (strcmp(csv->header[j], label) == 0) {
-            csv->label_column = j;
-            return DK_OK;
-        }
-    const char *nearest =
-        dki_nearest(label, strlen(label), (const char *const *)csv->header, (size_t)csv->columns);
-    if (nearest)
-        return dki_fail(DK_E_ARGUMENT, "%s: no column is named \"%s\": did you mean \"%s\"?", name,
-                        label, nearest);
-    return dki_fail(DK_E_ARGUMENT,
-                    "%s: no column is named \"%s\" in its first line: give a number from 0 to "
-                    "%lld, first or last",
-                    name, label, (long long)csv->columns - 1);
-}
-
-/* Sets label_column; *by_name if it was found by its name in the first row. */
-static dk_status choose_label(const char *name, const dki_csv_options *options, dki_csv *csv,
-                              bool *by_name) {
-    const char *label = options->label_column ? options->label_column : "last";
-    *by_name = false;
-    csv->label_column = -1;
-    csv->features = csv->columns;
-    if (options->no_label) return DK_OK;
-    DKI_REQUIRE(csv->columns > 1, DK_E_DATA,
-                "%s: one column only, and it would be the label: separate columns by , ; or TAB",
-                name);
-    csv->features = csv->columns - 1;
-    csv->label_column = csv->columns - 1;
-    if (strcmp(label, "last") == 0) return DK_OK;
-    if (strcmp(label, "first") == 0) {
-        csv->label_column = 0;
-        return DK_OK;
-    }
-    size_t digits = strspn(label, "0123456789");
-    *by_name = digits == 0 || label[digits] != 0;
-    if (*by_name) return find_name(name, label, csv);
-    int64_t number = 0;
-    for (size_t i = 0; i < digits && number < csv->columns; ++i)
-        number = number * 10 + (label[i] - '0');
-    DKI_REQUIRE(number < csv->columns, DK_E_ARGUMENT,
-                "%s: there is no column %s: they are numbered 0 to %lld", name, label,
-                (long long)csv->columns - 1);
-    csv->label_column = number;
-    return DK_OK;
-}
-
-/* The rule that csv.h states. A mark of a missing value is no name: taking its row for a header
- * would lose a row without a word. */
-static bool is_header(const dki_csv_field *first, const dki_csv_field *second, int64_t both,
-                      int64_t label_column, locale_t locale) {
-    for (int64_t j = 0; j < both; ++j)
-        if (j != label_column && !is_number(&first[j], locale) && !dki_csv_is_missing(&first[j]) &&
-            is_number(&second[j], locale))
-            return true;
-    return false;
-}
-
 static bool has_number(const dki_csv_field *fields, int64_t count, locale_t locale) {
     for (int64_t j = 0; j < count; ++j)
         if (is_number(&fields[j], locale)) return true;
@@ -133,36 +81,57 @@ static dk_status check_names(const dki_csv_scan *scan, const dki_csv *csv) {
     return DK_OK;
 }
 
+/* An empty line between the rows of one column is a row without a value. */
+dk_status dki_csv_check_blank(const dki_csv_scan *scan, int64_t columns, int64_t line) {
+    DKI_REQUIRE(columns > 1 || scan->row_line == line, DK_E_DATA,
+                "%s:%lld: an empty line, in a table of one column a missing value: put one in, or "
+                "take the line out",
+                scan->name, (long long)line);
+    return DK_OK;
+}
+
+/* What the first row is: *scan stands behind it, and then at the first row of data. */
+static dk_status decide_header(const dki_csv_options *options, locale_t locale,
+                               const dki_csv_field *first, const dki_csv_scan *at_first,
+                               dki_csv_scan *scan, dki_csv *csv, bool *header) {
+    bool by_name = false;
+    DKI_TRY(dki_csv_choose_label(scan->name, options, csv, &by_name));
+    const int64_t line = scan->line;
+    const bool alone = !dki_csv_next_row(scan);
+    if (!alone) DKI_TRY(dki_csv_check_blank(scan, csv->columns, line));
+    DKI_REQUIRE(
+        !by_name || options->header != DKI_CSV_HEADER_NO, DK_E_ARGUMENT,
+        "%s: the label column is asked for by a name, and the file is said to have no header",
+        scan->name);
+    DKI_TRY(dki_csv_find_header(options, locale, csv, first, alone ? NULL : scan, header));
+    *header = *header || by_name;
+    const bool nothing_else = *header || !has_number(first, csv->columns, locale);
+    DKI_REQUIRE(!alone || !nothing_else || options->header == DKI_CSV_HEADER_NO, DK_E_DATA,
+                "%s: no rows follow its header", scan->name);
+    if (!*header) *scan = *at_first;
+    return DK_OK;
+}
+
 dk_status dki_csv_survey(const dk_allocator *allocator, const dki_csv_options *options,
                          locale_t locale, dki_csv_scan *scan, dki_csv *csv) {
-    dki_csv_field *first = NULL, *second = NULL;
-    size_t first_count = 0, second_count = 0;
-    bool by_name = false, header = false;
+    dki_csv_field *first = NULL;
+    size_t count = 0;
+    bool header = false, by_name = false;
     dk_status status = DK_OK;
     DKI_REQUIRE(dki_csv_next_row(scan), DK_E_DATA, "%s: there are no rows in it", scan->name);
     const dki_csv_scan at_first = *scan;
     csv->separator = scan->separator;
-    DKI_TRY_OUT(take_row(allocator, scan, &first, &first_count));
-    csv->columns = (int64_t)first_count;
+    DKI_TRY_OUT(take_row(allocator, scan, &first, &count));
+    csv->columns = (int64_t)count;
     DKI_TRY_OUT(copy_names(allocator, first, csv));
-    DKI_TRY_OUT(choose_label(scan->name, options, csv, &by_name));
-    bool alone = !dki_csv_next_row(scan);
-    const dki_csv_scan at_second = *scan;
-    if (!alone) {
-        DKI_TRY_OUT(take_row(allocator, scan, &second, &second_count));
-        size_t both = first_count < second_count ? first_count : second_count;
-        header = by_name || is_header(first, second, (int64_t)both, csv->label_column, locale);
-    } else if (by_name || !has_number(first, csv->columns, locale)) {
-        status = dki_fail(DK_E_DATA, "%s: no rows follow its header", scan->name);
-        goto out;
-    }
-    *scan = header ? at_second : at_first;
+    DKI_TRY_OUT(decide_header(options, locale, first, &at_first, scan, csv, &header));
     if (header)
-        status = check_names(&at_first, csv);
+        DKI_TRY_OUT(check_names(&at_first, csv));
     else
         drop_names(allocator, csv);
+    DKI_TRY_OUT(dki_csv_choose_label(scan->name, options, csv, &by_name));
+    status = dki_csv_choose_columns(allocator, scan->name, options, csv);
 out:
     dki_release(allocator, first);
-    dki_release(allocator, second);
     return status;
 }

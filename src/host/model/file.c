@@ -4,7 +4,8 @@
  *
  *     {"format": 1, "inputs": 784, "seed": 1, "loss": {"kind": "softmax_cross_entropy", …},
  *      "layers": [{"width": 512, "activation": "relu", …}, …], "task": "classification",
- *      "classes": ["0", …], "features": {"shift": […], "scale": […]}, "targets": {…}} */
+ *      "classes": ["0", …], "features": {"shift": […], "scale": […]}, "targets": {…},
+ *      "table": {"columns": 4, "features": [0, 1, 2], "label": 3, "names": ["a", …], …}} */
 #include "model/file.h"
 
 #include "base/arithmetic.h"

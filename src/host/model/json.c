@@ -1,5 +1,6 @@
 #include "format/json.h"
 #include "model/file.h"
+#include "model/json_columns.h"
 
 #include <float.h>
 #include <math.h>
@@ -67,12 +68,12 @@ static json_t *class_array(const dk_net *net) {
 }
 
 dk_status dki_net_to_json(const dk_net *net, char **text) {
-    json_t *root =
-        json_pack("{s:i, s:I, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "format", FORMAT, "inputs",
-                  (json_int_t)net->desc.inputs, "seed", dki_json_from_unsigned(net->desc.seed),
-                  "loss", loss_object(net), "layers", layer_array(&net->desc), "task",
-                  dk_task_name(net->task), "classes", class_array(net), "features",
-                  scaling_object(&net->features), "targets", scaling_object(&net->targets));
+    json_t *root = json_pack(
+        "{s:i, s:I, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "format", FORMAT, "inputs",
+        (json_int_t)net->desc.inputs, "seed", dki_json_from_unsigned(net->desc.seed), "loss",
+        loss_object(net), "layers", layer_array(&net->desc), "task", dk_task_name(net->task),
+        "classes", class_array(net), "features", scaling_object(&net->features), "targets",
+        scaling_object(&net->targets), "table", dki_columns_to_json(&net->columns));
     return dki_json_dump(&net->context->allocator, root, "the model's description", text);
 }
 
@@ -258,6 +259,8 @@ dk_status dki_model_json_apply(const dki_model_json *json, dk_net *net) {
         }
     DKI_REQUIRE(known, DK_E_MODEL, "unknown task \"%s\"", task);
     DKI_TRY(apply_classes(json, net));
+    DKI_TRY(dki_columns_from_json(json->allocator, json_object_get(json->root, "table"),
+                                  json->inputs, &net->columns));
     DKI_TRY(apply_scaling(json, net, "features", &net->features, json->inputs));
     DKI_REQUIRE(!dki_loss_is_classification(net->desc.loss) ||
                     json_is_null(json_object_get(json->root, "targets")),

@@ -97,6 +97,7 @@ void dk_net_destroy(dk_net *net) {
     dki_backend *backend = context->backend;
     const dk_allocator *allocator = &context->allocator;
     dki_net_set_class_names(net, NULL);
+    dki_columns_release(allocator, &net->columns);
     dki_net_set_scaling(net, &net->features, NULL, NULL, 0);
     dki_net_set_scaling(net, &net->targets, NULL, NULL, 0);
     backend->ops->release(backend, net->device_class_weights);

@@ -3,6 +3,7 @@
 #define DKI_NET_H
 
 #include "base/fair_lock.h"
+#include "model/columns.h"
 #include "model/context.h"
 #include "model/layout.h"
 
@@ -27,8 +28,9 @@ struct dk_net {
     void *working;     /* the same in the storage type, in the same allocation; NULL: it is fp32 */
     dk_task task;      /* of the data it was made for; DK_TASK_AUTO = not known */
     dki_scaling features, targets;
-    char **class_names; /* [n_L] or NULL */
-    bool in_training;   /* atomic: it has a trainer */
+    char **class_names;  /* [n_L] or NULL */
+    dki_columns columns; /* of the table that it was trained on */
+    bool in_training;    /* atomic: it has a trainer */
     /* counts changes of what a captured step has in it: frozen layers, scalings */
     uint64_t revision;
     dki_fair_lock lock; /* parameters, frozen, scalings and revision: readers and writers of any
