@@ -93,6 +93,10 @@ extern "C" int dki_cuda_cast(dki_stream stream, dki_element type, const float *f
     });
 }
 
+extern "C" const void *dki_cuda_any_kernel() {
+    return reinterpret_cast<const void *>(cast_kernel<float>);
+}
+
 extern "C" int dki_cuda_settle(dki_stream stream, dki_element type, const dki_update_range *op) {
     if (op->range.count <= 0) return 0;
     return dki_with_element(type,

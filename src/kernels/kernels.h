@@ -70,6 +70,9 @@ int dki_cuda_update(dki_stream stream, dki_element type, const dki_update_range 
 /** cast.cu: to[i] = from[i] rounded to the storage type (nearest even), i < count. */
 int dki_cuda_cast(dki_stream stream, dki_element type, const float *from, void *to, int64_t count);
 
+/** cast.cu: one of the kernels, to ask the runtime what they were compiled for: all of them alike. */
+const void *dki_cuda_any_kernel(void);
+
 /** cast.cu: the working copy of a range whose parameters a product has updated. One that isn't finite
  *  takes its value back from the working copy and is latched. Needs a working copy. */
 int dki_cuda_settle(dki_stream stream, dki_element type, const dki_update_range *op);

@@ -120,6 +120,11 @@ void set_dependent_launches(double milliseconds, bool work) {
     device().settings.dependent_works = work;
 }
 
+void set_kernels(int capability) {
+    const Guard guard(device().lock);
+    device().settings.kernels = capability;
+}
+
 void set_contention(double factor) {
     const Guard guard(device().lock);
     device().settings.contention = factor;

@@ -165,6 +165,16 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int ordinal) {
     return cudaSuccess;
 }
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *) {
+    const Call call("cudaFuncGetAttributes");
+    if (call.error) return call.error;
+    *attributes = cudaFuncAttributes{};
+    const emulated::Settings &settings = call.device.settings;
+    attributes->binaryVersion = 10 * settings.major + settings.minor;
+    attributes->ptxVersion = settings.kernels ? settings.kernels : attributes->binaryVersion;
+    return cudaSuccess;
+}
+
 cudaError_t cudaGetDevice(int *ordinal) {
     *ordinal = 0;
     return cudaSuccess;

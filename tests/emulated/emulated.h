@@ -97,6 +97,10 @@ void set_times(std::function<double(const dki_product &, int algorithm)> times,
 /// launch works at all.
 void set_dependent_launches(double milliseconds, bool work = true);
 
+/// The compute capability, as 80, that the kernels were compiled for, which the driver makes code of for
+/// this GPU; at first it is the GPU's. Below 9.0 they have no wait for earlier work.
+void set_kernels(int capability);
+
 /// What running side by side costs: a graph in which anything may run beside anything else takes
 /// `factor` times the sum of its parts. 0, at first: only as long as its longest path.
 void set_contention(double factor);

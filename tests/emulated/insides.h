@@ -35,6 +35,7 @@ struct Settings {
     std::function<double(const dki_product &, int)> times = usual_times;
     double other_ms = 0.01, dependent_ms = 0.01;
     bool dependent_works = true;
+    int kernels = 0; ///< for which compute capability they were compiled, as 80; 0 = the device's
     double contention = 0;
 };
 

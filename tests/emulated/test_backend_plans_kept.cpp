@@ -33,6 +33,11 @@ class KeptPlans : public PlanTest {
     dk_status take(const std::string &bytes) {
         return backend->ops->take_plans(backend, bytes.data(), bytes.size());
     }
+    /// Whether launches are dependent is no plan, as it changes no bit: each process tries it.
+    static void try_launches(dki_backend *backend) {
+        dki_cuda *cuda = dki_cuda_enter(backend, "launches");
+        ASSERT_EQ(dki_cuda_leave(cuda, dki_cuda_choose_launches(cuda)), DK_OK) << dk_error_text();
+    }
     // Plans by which a network has one lane; none are known to the backend that is open then.
     std::string plans_of_one_lane() {
         set_contention(1.05);
@@ -49,6 +54,7 @@ class KeptPlans : public PlanTest {
 TEST_F(KeptPlans, AreTakenInsteadOfTimingAnew) {
     const std::string kept = plans_of_one_lane();
     ASSERT_EQ(take(kept), DK_OK) << dk_error_text();
+    try_launches(backend);
     const long products = counts().products;
     EXPECT_TRUE(one_lane()) << "timing would have said two";
     EXPECT_EQ(counts().products, products) << "something was timed";
@@ -120,6 +126,7 @@ TEST_F(KeptPlans, AResumedRunHasThePlansOfTheFirst) {
     dk_context_destroy(context);
     set_contention(0);
     make(&context, &net);
+    try_launches(context->backend);
     const long products = counts().products;
     ASSERT_EQ(dk_trainer_resume(&trainer, net, nullptr, file.c_str(), false), DK_OK)
         << dk_error_text();

@@ -227,8 +227,10 @@ TEST_F(Test, WhereTheLibraryHasNoSuchProductNothingIsFused) {
 }
 
 // Dependent launches where they are faster by more than measurements differ, only there, never where
-// nothing is to be timed; and not where they fail. The bits are the same.
+// nothing is to be timed; not where they fail, and not of kernels that don't wait. The bits are the same.
+// Products are short here, or what is saved between them wouldn't count.
 TEST_F(Test, LaunchesAreDependentWhereThatPays) {
+    set_times([](const dki_product &, int) { return 0.01; });
     const auto dependent_kernels = [](double time, bool work, bool deterministic) {
         set_dependent_launches(time, work);
         const std::vector<float> weights = trained(DK_FP32, adam(), deterministic);
@@ -246,11 +248,45 @@ TEST_F(Test, LaunchesAreDependentWhereThatPays) {
     EXPECT_EQ(broken.first, 0);
     EXPECT_EQ(broken.second, plain.second);
     EXPECT_EQ(dependent_kernels(0.001, true, true).first, 0) << "deterministic";
+    set_kernels(80);
+    const auto older = dependent_kernels(0.001, true, false);
+    EXPECT_EQ(older.first, 0) << "compiled for 8.0: they wouldn't wait for the product before them";
+    EXPECT_EQ(older.second, plain.second);
+}
+
+// What was tried on a chain of kernels may fail in a step: then it is recorded without dependent
+// launches, says so, and gives the same bits; and no later recording tries them again.
+TEST_F(Test, AStepThatCannotBeRecordedWithDependentLaunchesIsWithout) {
+    set_times([](const dki_product &, int) { return 0.01; });
+    const auto run = [](bool work) {
+        set_dependent_launches(0.001);
+        const support::Context context = cuda(DK_FP32, false);
+        const support::Net net = support::net(context.get(), description());
+        dk_train_options options = adam();
+        options.total_steps = 10;
+        const support::Trainer trainer = support::trainer(net.get(), options);
+        const support::Arrays arrays = rows();
+        dk_batch batch = DK_BATCH_INIT;
+        batch.x = arrays.x.data();
+        batch.labels = arrays.labels.data();
+        set_dependent_launches(0.001, work);
+        reset_counts();
+        for (int64_t rows : {16, 16, 9}) {
+            batch.rows = rows;
+            EXPECT_EQ(dk_trainer_step(trainer.get(), &batch, nullptr), DK_OK) << dk_error_text();
+        }
+        const std::vector<float> w = support::tensor(net.get(), DK_WEIGHT, 1);
+        EXPECT_EQ(counts().captures, work ? 2 : 3);
+        EXPECT_EQ(counts().dependent_kernels > 0, work);
+        return w;
+    };
+    EXPECT_EQ(run(false), run(true));
 }
 
 // What is timed and recorded is on the backend's own streams: an application's default stream, which
 // can't be recorded, changes nothing of what is chosen.
 TEST_F(Test, AnApplicationsDefaultStreamLeavesTheChoicesAsTheyAre) {
+    set_times([](const dki_product &, int) { return 0.01; });
     set_dependent_launches(0.005);
     const auto run = [](bool on_default_stream) {
         const support::Context context = cuda(DK_FP32, false);

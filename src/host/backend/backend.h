@@ -81,7 +81,8 @@ typedef struct dki_backend_ops {
 
     /* time: `after` waits for all that is queued on `before`; run captures `body` when *recording
      * is empty, and then plays what was captured (the CPU just calls it); a NULL body forgets the
-     * recording. A body begins and ends on the main lane, and uses the step's lanes only */
+     * recording. A body begins and ends on the main lane, and uses the step's lanes only; where it
+     * couldn't be recorded it may be called again */
     dk_status (*order)(dki_backend *, dki_lane before, dki_lane after);
     dk_status (*run)(dki_backend *, dki_recording **recording, dki_body body, void *argument);
 

@@ -92,6 +92,7 @@ size_t dki_cuda_sums_bytes(int64_t rows, int64_t cols);
 /* launches.c */
 /** Finds out, once, whether dependent launches pay here, and sets the lanes so. */
 dk_status dki_cuda_choose_launches(dki_cuda *cuda);
+void dki_cuda_set_dependent(dki_cuda *cuda, bool dependent);
 
 /* plan_choose.c */
 /** Times what isn't known yet, on memory of its own. Where that can't be had, the library's first

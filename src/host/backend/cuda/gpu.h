@@ -20,9 +20,12 @@ typedef struct dki_gpu_facts {
     char name[128];
     char library[256]; /* for people: "CUDA 13.0, cuBLASLt 13.1.0, driver 580.65" */
     int ordinal, major, minor, processors; /* compute capability, multiprocessors */
-    int driver_version, runtime_version;   /* as CUDA gives them: 13000 */
-    uint64_t library_version;              /* cublasLtGetVersion */
-    size_t product_workspace;              /* bytes that products want, one for each lane */
+    int kernels; /* the compute capability, as 90, for which those of our kernels that this GPU runs
+                    were compiled: of a build for older ones the driver makes code anew, which still
+                    has what that capability has */
+    int driver_version, runtime_version; /* as CUDA gives them: 13000 */
+    uint64_t library_version;            /* cublasLtGetVersion */
+    size_t product_workspace;            /* bytes that products want, one for each lane */
 } dki_gpu_facts;
 
 /** Opens GPU `ordinal`. DK_E_DEVICE: no driver, too old a driver, no such GPU, an unsupported

@@ -102,6 +102,17 @@ static size_t workspace_of(const dki_gpu_facts *facts) {
     return (size_t)(facts->major >= 9 ? 32 : 4) << 20;
 }
 
+/* A build without code for this GPU shows here, too. */
+static dk_status describe_kernels(dki_gpu *gpu) {
+    struct cudaFuncAttributes attributes = {0};
+    DKI_TRY(dki_gpu_enter(gpu));
+    DKI_TRY(dki_gpu_done(gpu, cudaFuncGetAttributes(&attributes, dki_cuda_any_kernel()),
+                         "cudaFuncGetAttributes"));
+    const int ptx = attributes.ptxVersion, binary = attributes.binaryVersion;
+    gpu->facts.kernels = ptx < binary ? ptx : binary;
+    return DK_OK;
+}
+
 static dk_status open_library(dki_gpu *gpu) {
     DKI_TRY(dki_gpu_enter(gpu));
     dk_status status =
@@ -124,6 +135,7 @@ dk_status dki_gpu_open(dki_gpu **gpu, const dki_services *services, int ordinal)
     describe_library(&made->facts);
     made->facts.product_workspace = workspace_of(&made->facts);
     DKI_TRY_OUT(dki_gpu_hold_context(made));
+    DKI_TRY_OUT(describe_kernels(made));
     DKI_TRY_OUT(open_library(made));
     *gpu = made;
     return DK_OK;

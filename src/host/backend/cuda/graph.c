@@ -42,15 +42,32 @@ static dk_status capture_here(dki_cuda *cuda, dki_recording *recording, dki_body
     /* Ending a capture that went wrong fails, too, but it was the body that knew why. */
     if (status) snprintf(text, sizeof text, "%s", dk_error_text());
     const dk_status ended = dki_gpu_capture_end(cuda->gpu, stream, &recording->graph);
-    if (status) dki_error_restore(text);
-    return status ? status : ended;
+    if (!status) return ended;
+    dki_gpu_graph_destroy(cuda->gpu, recording->graph);
+    recording->graph = NULL;
+    dki_error_restore(text);
+    return status;
+}
+
+/* A step that can't be recorded with dependent launches is recorded without them, and all later ones are:
+ * they were tried on a chain of kernels like a step's, but that wasn't this step. A body may be called
+ * again. */
+static dk_status capture_either_way(dki_cuda *cuda, dki_recording *recording, dki_body body,
+                                    void *argument) {
+    const dk_status status = capture_here(cuda, recording, body, argument);
+    if (!status || status == DK_E_DEVICE_LOST || !cuda->dependent) return status;
+    dki_log_line(cuda->services.log, DK_LOG_INFO,
+                 "a step can't be recorded with dependent launches, so it is without: %s",
+                 dk_error_text());
+    dki_cuda_set_dependent(cuda, false);
+    return capture_here(cuda, recording, body, argument);
 }
 
 /* On the backend's own stream, because an application's default stream can't be captured. The launches
  * on the application's come after what the graph's preparation has queued here. */
 static dk_status capture(dki_cuda *cuda, dki_recording *recording, dki_body body, void *argument) {
     const dki_stream own = cuda->own_main, launched_on = dki_cuda_swap_main(cuda, own);
-    const dk_status status = capture_here(cuda, recording, body, argument);
+    const dk_status status = capture_either_way(cuda, recording, body, argument);
     dki_cuda_swap_main(cuda, launched_on);
     if (status || launched_on == own) return status;
     return order_streams(cuda, cuda->ordered[DKI_LANE_MAIN], own, launched_on);
