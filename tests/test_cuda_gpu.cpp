@@ -147,6 +147,24 @@ TEST_F(CudaGpu, KnowsItsOwnMemory) {
     EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
 }
 
+// Small allocations lie side by side: from the first byte of one to the last of another isn't memory that
+// anybody has been given.
+TEST_F(CudaGpu, NeighboursAreNotOneAllocation) {
+    enum { BLOCKS = 64, BYTES = 512 };
+    std::vector<char *> blocks;
+    for (int i = 0; i < BLOCKS; ++i) blocks.push_back(on_device<char>(BYTES));
+    for (const char *one : blocks)
+        for (const char *other : blocks) {
+            if (other < one) continue;
+            bool resident = false;
+            const auto bytes = size_t(other - one) + BYTES;
+            ASSERT_EQ(dki_gpu_is_resident(gpu, one, bytes, &resident), DK_OK) << dk_error_text();
+            EXPECT_EQ(resident, one == other) << bytes;
+            ASSERT_EQ(dki_gpu_is_resident(gpu, one + 1, BYTES, &resident), DK_OK);
+            EXPECT_FALSE(resident) << "one byte too far";
+        }
+}
+
 // A thread of the application that hasn't touched CUDA has no current context, and has none
 // afterwards: not even one on GPU 0, which asking the runtime for its device would make.
 TEST_F(CudaGpu, TheApplicationsCurrentDeviceStaysAsItWas) {

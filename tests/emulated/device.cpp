@@ -90,6 +90,24 @@ CUresult pop(CUcontext *out) {
     return CUDA_SUCCESS;
 }
 
+/// Of the allocation that an address lies in, where it begins and how long it is.
+CUresult pointer_attributes(unsigned count, CUpointer_attribute *names, void **values,
+                            CUdeviceptr p) {
+    const Call call("cuPointerGetAttributes");
+    if (call.error) return static_cast<CUresult>(call.error);
+    const Allocation *block = call.device.arena.find(reinterpret_cast<const void *>(p), 1);
+    for (unsigned i = 0; i < count; ++i) {
+        if (names[i] == CU_POINTER_ATTRIBUTE_RANGE_START_ADDR)
+            *static_cast<CUdeviceptr *>(values[i]) =
+                block ? reinterpret_cast<CUdeviceptr>(block->data) : 0;
+        else if (names[i] == CU_POINTER_ATTRIBUTE_RANGE_SIZE)
+            *static_cast<size_t *>(values[i]) = block ? block->bytes : 0;
+        else
+            return CUDA_ERROR_INVALID_VALUE;
+    }
+    return CUDA_SUCCESS;
+}
+
 } // namespace
 
 void forget_contexts() {
@@ -115,10 +133,12 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char *name, void **function, 
     const struct {
         const char *name;
         void *function;
-    } known[] = {{"cuDevicePrimaryCtxRetain", reinterpret_cast<void *>(emulated::retain)},
-                 {"cuDevicePrimaryCtxRelease", reinterpret_cast<void *>(emulated::release)},
-                 {"cuCtxPushCurrent", reinterpret_cast<void *>(emulated::push)},
-                 {"cuCtxPopCurrent", reinterpret_cast<void *>(emulated::pop)}};
+    } known[] = {
+        {"cuDevicePrimaryCtxRetain", reinterpret_cast<void *>(emulated::retain)},
+        {"cuDevicePrimaryCtxRelease", reinterpret_cast<void *>(emulated::release)},
+        {"cuCtxPushCurrent", reinterpret_cast<void *>(emulated::push)},
+        {"cuCtxPopCurrent", reinterpret_cast<void *>(emulated::pop)},
+        {"cuPointerGetAttributes", reinterpret_cast<void *>(emulated::pointer_attributes)}};
     *function = nullptr;
     for (const auto &entry : known)
         if (strcmp(entry.name, name) == 0) *function = entry.function;

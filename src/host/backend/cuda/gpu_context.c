@@ -28,6 +28,7 @@ dk_status dki_gpu_hold_context(dki_gpu *gpu) {
     DKI_TRY(find(gpu, "cuDevicePrimaryCtxRelease", (void **)&driver->release));
     DKI_TRY(find(gpu, "cuCtxPushCurrent", (void **)&driver->push));
     DKI_TRY(find(gpu, "cuCtxPopCurrent", (void **)&driver->pop));
+    DKI_TRY(find(gpu, "cuPointerGetAttributes", (void **)&driver->pointer_attributes));
     /* The driver's codes are the runtime's. */
     CUresult error = driver->retain(&gpu->context, gpu->facts.ordinal);
     if (error != CUDA_SUCCESS) gpu->context = NULL;

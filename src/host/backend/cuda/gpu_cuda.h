@@ -17,6 +17,7 @@ typedef struct dki_driver {
     PFN_cuDevicePrimaryCtxRelease_v11000 release;
     PFN_cuCtxPushCurrent_v4000 push;
     PFN_cuCtxPopCurrent_v4000 pop;
+    PFN_cuPointerGetAttributes_v7000 pointer_attributes;
 } dki_driver;
 
 struct dki_gpu {

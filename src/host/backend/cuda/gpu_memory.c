@@ -74,15 +74,32 @@ static cudaError_t is_ours(const dki_gpu *gpu, const void *p, bool *ours) {
     return error;
 }
 
+/* Whether all bytes from p to `last` are of one allocation: two that are neighbours don't pass for one. Of
+ * addresses that an application has reserved and mapped piece by piece (cuMemAddressReserve) it is the
+ * reserved range, so that what is mapped there is asked for at both ends besides. */
+static cudaError_t is_one(const dki_gpu *gpu, const void *p, uintptr_t last, bool *one) {
+    CUdeviceptr start = 0;
+    size_t bytes = 0;
+    CUpointer_attribute names[] = {CU_POINTER_ATTRIBUTE_RANGE_START_ADDR,
+                                   CU_POINTER_ATTRIBUTE_RANGE_SIZE};
+    void *values[] = {&start, &bytes};
+    /* The driver's codes are the runtime's. */
+    const CUresult error =
+        gpu->driver.pointer_attributes(2, names, values, (CUdeviceptr)(uintptr_t)p);
+    *one = error == CUDA_SUCCESS && last - (uintptr_t)start < bytes;
+    return (cudaError_t)error;
+}
+
 dk_status dki_gpu_is_resident(dki_gpu *gpu, const void *p, size_t bytes, bool *resident) {
     *resident = false;
     uintptr_t last;
     if (!p || __builtin_add_overflow((uintptr_t)p, bytes ? bytes - 1 : 0, &last)) return DK_OK;
     DKI_TRY(dki_gpu_enter(gpu));
-    bool first_is = false, last_is = false;
+    bool first_is = false, last_is = false, one = false;
     cudaError_t error = is_ours(gpu, p, &first_is);
     if (error == cudaSuccess) error = is_ours(gpu, (const void *)last, &last_is);
-    *resident = first_is && last_is;
+    if (error == cudaSuccess && first_is && last_is) error = is_one(gpu, p, last, &one);
+    *resident = one;
     return dki_gpu_done(gpu, error, "cudaPointerGetAttributes");
 }
 
