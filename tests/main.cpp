@@ -4,6 +4,7 @@
 // among others, too. The larger data sets lie where DELTAK_DATA says, by default beside the checkout.
 #include "deltak/deltak.h"
 #include "device.h"
+#include "primary_context.h"
 
 #include <gtest/gtest.h>
 
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <string>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -80,7 +82,9 @@ int main(int argc, char **argv) {
     const bool excludes = filter.find('-') != std::string::npos;
     GTEST_FLAG_SET(filter, filter + (excludes ? ":" : "-") +
                                (device::is_cpu() ? "*OnAGpu*" : "*OnTheCpu*"));
+    std::optional<PrimaryContext> held;
     if (!device::is_cpu() && !GTEST_FLAG_GET(list_tests)) {
+        held.emplace(device::name());
         const dk_status status = find_device();
         if (status == DK_E_DEVICE) return skip_all(dk_error_text());
         if (status != DK_OK) return 1;

@@ -19,8 +19,11 @@ extern "C" {
 
 #include <gtest/gtest.h>
 
+#include "primary_context.h"
+
 #include <cstring>
 #include <dlfcn.h>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -33,6 +36,9 @@ bool says(const std::string &part) {
 
 class CudaGpu : public testing::Test {
   protected:
+    static void SetUpTestSuite() { held = std::make_unique<PrimaryContext>("cuda:0"); }
+    static void TearDownTestSuite() { held.reset(); }
+
     void SetUp() override {
         driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
         if (!driver) GTEST_SKIP() << "no NVIDIA driver";
@@ -76,6 +82,7 @@ class CudaGpu : public testing::Test {
         return std::vector<T>(staged, staged + count);
     }
 
+    static inline std::unique_ptr<PrimaryContext> held;
     dki_logger log = {nullptr, nullptr, DK_LOG_INFO, PTHREAD_MUTEX_INITIALIZER};
     dki_services services{&dki_libc_allocator, &log};
     dki_gpu *gpu = nullptr;

@@ -199,7 +199,9 @@ typedef struct dk_context_options {
             {NULL, NULL, NULL}, false                                                              \
     }
 
-/** Opens a device. `options` NULL = defaults. Asking for the CPU makes no CUDA call.
+/** Opens a device. `options` NULL = defaults. Asking for the CPU makes no CUDA call. On a GPU it takes a
+ *  good part of a second, unless the process holds CUDA's context there already, through another
+ *  dk_context or by its own use of CUDA: keep one, rather than make one for each task.
  *  DK_E_ARGUMENT (unknown device text, negative threads), DK_E_DEVICE (no such device; the text
  *  says what is missing), DK_E_UNSUPPORTED (precision), DK_E_MEMORY. */
 DK_API dk_status dk_context_create(dk_context **context, const dk_context_options *options);
