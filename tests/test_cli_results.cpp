@@ -104,7 +104,9 @@ TEST_F(Command, TrainPrintsResultsOnStandardOutput) {
     EXPECT_EQ(o.code, 0) << o.err;
     EXPECT_NE(o.out.find("validation rmse"), std::string::npos) << o.out;
     EXPECT_NE(o.out.find("r2"), std::string::npos) << o.out;
-    EXPECT_EQ(lines_of(o.err).size(), 2u) << o.err; // a plain line an epoch
+    EXPECT_EQ(lines_of(o.err).size(), 3u) << o.err; // what was read, and a plain line an epoch
+    EXPECT_NE(o.err.find("300 rows, 4 features"), std::string::npos) << o.err;
+    EXPECT_NE(o.err.find("features standardised; targets standardised"), std::string::npos);
     EXPECT_EQ(o.err.find('\r'), std::string::npos);
     EXPECT_EQ(o.err.find('\033'), std::string::npos);
     EXPECT_NE(o.err.find("epoch 2/2"), std::string::npos) << o.err;

@@ -112,7 +112,7 @@ TEST_F(Open, AtMostSoManyRows) {
 
 TEST_F(Open, TablesThatAreWrong) {
     fails(folder.write("empty.csv", ""), DK_E_DATA, {"empty.csv"});
-    fails(folder.write("header.csv", "a,b\n"), DK_E_DATA, {"header.csv"});
+    fails(folder.write("header.csv", "a,b\n"), DK_E_STATE, {"header.csv"});
     fails(folder.write("ragged.csv", "1,2\n3,4,5\n"), DK_E_DATA, {"ragged.csv", "2"});
     fails(folder.write("text.csv", "1,2,0\n3,x,0\n4,5,0\n"), DK_E_DATA, {"text.csv", "2"});
     fails(folder.write("nan.csv", "1,0\nnan,0\n"), DK_E_NONFINITE, {"nan.csv"});

@@ -305,13 +305,19 @@ typedef struct dk_data_options {
  *  header, whatever their order, columns that are new being left out; else by their places. The
  *  label's column is remembered, too, unless label_column is given.
  *
- *  DK_E_ARGUMENT (unknown builtin or synth name), DK_E_STATE (no test part), DK_E_IO, DK_E_DATA
+ *  DK_E_ARGUMENT (unknown builtin or synth name), DK_E_STATE (no test part; a header and no rows), DK_E_IO, DK_E_DATA
  *  (malformed file, ragged row, text among numbers, a label unknown to `like`, no rows; the text
  *  names file, line and remedy), DK_E_NONFINITE (NaN or Inf, with its row and column), DK_E_SHAPE
  *  (unlike `like`), DK_E_MEMORY.
  */
 DK_API dk_status dk_dataset_open(dk_dataset **dataset, dk_context *context, const char *source,
                                  const dk_data_options *options);
+
+/** The same of a table that lies in memory; `name` stands for it in error texts and notes, and
+ *  `first_line` is the number of its first line there, ≥ 1. The text is borrowed for the call. */
+DK_API dk_status dk_dataset_open_text(dk_dataset **dataset, dk_context *context, const char *name,
+                                      const char *text, size_t bytes, int64_t first_line,
+                                      const dk_data_options *options);
 
 typedef enum dk_dtype { DK_F32 = 0, DK_F64 = 1, DK_U8 = 2, DK_I32 = 3, DK_I64 = 4 } dk_dtype;
 

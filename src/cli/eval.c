@@ -99,6 +99,7 @@ int cli_eval(int argc, char **argv) {
     dk_data_options wanted = cli_data_options(&choices.data, DK_PART_TEST);
     wanted.like_net = net;
     status = cli_open_for_test(&data, context, choices.data.source, wanted);
+    cli_warn_of_data(data);
     if (!status) status = dk_evaluate(net, data, choices.batch, &metrics);
     if (status)
         code = cli_fail(CLI_AT_DATA, status);

@@ -31,14 +31,23 @@ typedef struct cli_data {
     const char *label_column;
     uint64_t seed;
     int64_t rows, features, targets;
+    dk_header header;
+    const char *ignore_columns, *id_column; /* or NULL */
 } cli_data;
 
 #define CLI_DATA_INIT                                                                              \
-    { NULL, NULL, 1, 0, 0, 0 }
+    { NULL, NULL, 1, 0, 0, 0, DK_HEADER_AUTO, NULL, NULL }
 extern const struct argp cli_data_argp;
 
 /** The library's options for a part of the data; task and likeness are the caller's to add. */
 dk_data_options cli_data_options(const cli_data *data, dk_part part);
+
+/** Opens a source; "-" is standard input. */
+dk_status cli_open_data(dk_dataset **dataset, dk_context *context, const char *source,
+                        dk_data_options options);
+
+/** Says on standard error what is doubtful of a set, or nothing of NULL. */
+void cli_warn_of_data(const dk_dataset *dataset);
 
 /** Opens the test part, or what else there is where the source has none. */
 dk_status cli_open_for_test(dk_dataset **dataset, dk_context *context, const char *source,

@@ -4,7 +4,6 @@
 #include "file.h"
 #include "options.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,9 +28,10 @@ static const char DOC[] =
     "Predicts from features alone: a class name a line, or the numbers of a regression, with "
     "commas."
     "\v"
-    "The data have the columns that the model was trained on, without the label. --data - reads "
-    "CSV "
-    "rows without a header from standard input and answers each as it comes.\n"
+    "The data have the columns that the model was trained on: with headers there and here they are "
+    "found by their names, and others, the label among them, are left out. --data - reads a table "
+    "from standard input and answers each row as it comes. Where a column names the rows (that of "
+    "the training, or --id-column), each answer begins with the row's name.\n"
     "\n"
     "Examples:\n"
     "  deltak predict --model mnist.safetensors --data mnist/ --out labels.txt\n"
@@ -65,31 +65,24 @@ static const struct argp_child children[] = {
     {&cli_data_argp, 0, "Data:", 2}, {&cli_device_argp, 0, "Device:", 3}, {0}};
 static const struct argp argp = {options, parse, NULL, DOC, children, NULL, NULL};
 
-static int open_data(const predict_choices *choices, dk_context *context, int64_t inputs,
-                     dk_dataset **data) {
-    dk_data_options wanted = cli_data_options(&choices->data, DK_PART_TEST);
-    wanted.task = DK_TASK_NONE;
-    dk_status status = cli_open_for_test(data, context, choices->data.source, wanted);
-    dk_dataset_info info;
-    if (!status) status = dk_dataset_describe(*data, &info);
+static int open_data(const predict_choices *choices, const predictor *p, dk_dataset **data) {
+    dk_data_options wanted = p->options;
+    wanted.part = DK_PART_TEST;
+    dk_status status = cli_open_for_test(data, p->context, choices->data.source, wanted);
     if (status) return cli_fail(CLI_AT_DATA, status);
-    if (info.features == inputs) return CLI_OK;
-    cli_error("%s has %lld columns, and %s takes %lld features%s", choices->data.source,
-              (long long)info.features, choices->model, (long long)inputs,
-              info.features == inputs + 1 ? ": drop the label column" : "");
-    return CLI_DATA;
+    cli_warn_of_data(*data);
+    return CLI_OK;
 }
 
-static int predict(const predict_choices *choices, dk_context *context, predictor *p) {
+static int predict(const predict_choices *choices, predictor *p) {
     bool stream = strcmp(choices->data.source, "-") == 0;
     bool to_file = choices->out && strcmp(choices->out, "-") != 0;
     dk_dataset *data = NULL;
     cli_file file = {0};
-    int code = stream ? CLI_OK : open_data(choices, context, p->inputs, &data);
+    int code = stream ? CLI_OK : open_data(choices, p, &data);
     if (!code && to_file && !cli_file_open(&file, choices->out)) code = CLI_FAILED;
     if (!code) {
         p->out = to_file ? file.stream : stdout;
-        predict_header(p);
         code =
             stream ? predict_stream(p, STDIN_FILENO, "standard input") : predict_dataset(p, data);
     }
@@ -129,10 +122,11 @@ int cli_predict(int argc, char **argv) {
         goto out;
     }
     p.context = context;
-    p.x = cli_allocate(PREDICT_ROWS * sizeof *p.x, (size_t)p.inputs);
-    code = predict(&choices, context, &p);
+    p.options = cli_data_options(&choices.data, DK_PART_TRAIN);
+    p.options.task = DK_TASK_NONE;
+    p.options.like_net = net;
+    code = predict(&choices, &p);
 out:
-    free(p.x);
     dk_net_destroy(net);
     dk_context_destroy(context);
     return code;

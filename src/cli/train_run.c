@@ -41,15 +41,18 @@ static int open_data(const train_choices *choices, train_run *run) {
     dk_data_options options = cli_data_options(&choices->data, DK_PART_TRAIN);
     options.task = choices->task;
     const char *source = choices->data.source;
-    dk_status status = dk_dataset_open(&run->whole, run->context, source, &options);
+    dk_status status = cli_open_data(&run->whole, run->context, source, options);
     if (status) return cli_fail(CLI_AT_DATA, status);
+    cli_warn_of_data(run->whole);
     options.task = DK_TASK_AUTO;
     options.like = run->whole;
+    if (!choices->valid || strncmp(choices->valid, "synth:", 6) != 0) options.rows = 0;
     status = cli_open_test_part(&run->test, run->context, source, options);
     if (status) return cli_fail(CLI_AT_DATA, status);
     if (choices->valid) {
         status = cli_open_for_test(&run->valid, run->context, choices->valid, options);
         if (status) return cli_fail(CLI_AT_DATA, status);
+        cli_warn_of_data(run->valid);
     }
     if (choices->valid_fraction > 0) {
         status = dk_dataset_split(run->whole, choices->valid_fraction, choices->train.seed,
@@ -77,10 +80,22 @@ static bool loss_fits(const train_choices *choices, const train_run *run) {
     return false;
 }
 
+/* In one line what was read, and what the network does to it before and behind its layers. */
+static void say_what_was_read(const train_run *run) {
+    dk_preprocessing learnt = {0};
+    if (run->net && dk_net_preprocessing(run->net, &learnt)) return;
+    const char *features = !learnt.feature_scale ? ""
+                           : run->info.image     ? "; features scaled by 1/255"
+                                                 : "; features standardised";
+    cli_error("%s%s%s", dk_dataset_note(run->train, 0), features,
+              learnt.target_scale ? "; targets standardised" : "");
+}
+
 static int build(const train_choices *choices, train_run *run, const dk_net_desc *desc) {
     dk_status status = dk_net_create(&run->net, run->context, desc);
     if (!status) status = dk_net_learn_preprocessing(run->net, run->train);
     if (status) return cli_fail(CLI_AT_OPTIONS, status);
+    if (!choices->quiet) say_what_was_read(run);
     const cli_checkpoint *checkpoint = &choices->checkpoint;
     status = checkpoint->resume ? dk_trainer_resume(&run->trainer, run->net, &choices->train,
                                                     checkpoint->resume, checkpoint->anyway)
@@ -177,7 +192,10 @@ int cli_train_run(train_choices *choices, train_run *run) {
     dk_net_desc desc =
         cli_network_describe(&choices->network, run->info.features, run->info.targets,
                              run->info.task, choices->train.seed, layers);
-    if (choices->dry_run) return plan(choices, run, &desc);
+    if (choices->dry_run) {
+        if (!choices->quiet) say_what_was_read(run);
+        return plan(choices, run, &desc);
+    }
     code = build(choices, run, &desc);
     if (!code) code = fit(choices, run);
     if (code) return code;

@@ -163,6 +163,19 @@ dk_status dki_check_features(const dki_request *request, int64_t features) {
                     (long long)features, (long long)request->schema.features, advice);
 }
 
+/* Fills a storage from the source that was chosen, and makes the set of all its rows. */
+static dk_status open_source(dk_dataset **dataset, dk_context *context, const dki_request *request,
+                             source_fn fill) {
+    dki_storage *storage = NULL;
+    DKI_TRY(dki_storage_create(&storage, context, request->source));
+    dk_status status = fill(request, storage);
+    if (status == DK_OK && !storage->mapped) status = dki_storage_check_finite(storage);
+    if (status == DK_OK && !storage->note_count) status = dki_note_summary(storage, NULL);
+    if (status == DK_OK) return dki_dataset_create(dataset, storage);
+    dki_storage_destroy(storage);
+    return status;
+}
+
 dk_status dk_dataset_open(dk_dataset **dataset, dk_context *context, const char *source,
                           const dk_data_options *options) {
     DKI_ARITHMETIC;
@@ -175,14 +188,22 @@ dk_status dk_dataset_open(dk_dataset **dataset, dk_context *context, const char 
     DKI_TRY(make_request(&request, context, source, options));
     source_fn fill = NULL;
     DKI_TRY(choose(&request, &fill));
-    dki_storage *storage = NULL;
-    DKI_TRY(dki_storage_create(&storage, context, source));
-    dk_status status = fill(&request, storage);
-    if (status == DK_OK && !storage->mapped) status = dki_storage_check_finite(storage);
-    if (status == DK_OK && !storage->note_count) status = dki_note_summary(storage, NULL);
-    if (status != DK_OK) {
-        dki_storage_destroy(storage);
-        return status;
-    }
-    return dki_dataset_create(dataset, storage);
+    return open_source(dataset, context, &request, fill);
+}
+
+dk_status dk_dataset_open_text(dk_dataset **dataset, dk_context *context, const char *name,
+                               const char *text, size_t bytes, int64_t first_line,
+                               const dk_data_options *options) {
+    DKI_ARITHMETIC;
+    DKI_REQUIRE(dataset, DK_E_ARGUMENT, "dk_dataset_open_text: dataset is NULL");
+    *dataset = NULL;
+    DKI_REQUIRE(context && name && text && first_line >= 1, DK_E_ARGUMENT,
+                "dk_dataset_open_text: a NULL argument, or first_line below 1");
+    dki_request request;
+    DKI_TRY(make_request(&request, context, name, options));
+    DKI_TRY(no_test_part(&request));
+    request.text = text;
+    request.bytes = bytes;
+    request.first_line = first_line;
+    return open_source(dataset, context, &request, dki_source_table);
 }

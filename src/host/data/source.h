@@ -10,7 +10,10 @@
 /** What a source is asked for; made once by dk_dataset_open. */
 typedef struct dki_request {
     const dk_allocator *allocator;
-    const char *source;      /* as the caller gave it */
+    const char *source; /* as the caller gave it */
+    const char *text;   /* of a table in memory, or NULL */
+    size_t bytes;
+    int64_t first_line;
     dk_data_options options; /* complete; options.task is resolved against the schema */
     dki_schema schema;
     bool has_schema;

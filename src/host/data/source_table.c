@@ -96,10 +96,14 @@ dk_status dki_source_table(const dki_request *request, dki_storage *storage) {
                                      .header = header_of(request->options.header),
                                      .ignored = request->options.ignore_columns,
                                      .id_column = request->options.id_column,
-                                     .like = layout_of(request)};
+                                     .like = layout_of(request),
+                                     .first_line = request->first_line};
     dki_csv table;
-    DKI_TRY(dki_csv_read(request->allocator, request->source, &options, &table));
-    dk_status status = dki_table_apply(request, &table, storage);
+    dk_status status = request->text
+                           ? dki_csv_parse(request->allocator, request->source, request->text,
+                                           request->bytes, &options, &table)
+                           : dki_csv_read(request->allocator, request->source, &options, &table);
+    if (!status) status = dki_table_apply(request, &table, storage);
     dki_csv_release(request->allocator, &table);
     return status;
 }

@@ -231,6 +231,7 @@ dk_status dki_csv_parse(const dk_allocator *allocator, const char *name, const c
     it.locale = newlocale(LC_NUMERIC_MASK, "C", (locale_t)0);
     DKI_REQUIRE(it.locale, DK_E_MEMORY, "%s: out of memory: a locale can't be made", name);
     DKI_TRY_OUT(dki_csv_scan_start(name, text, bytes, &it.scan));
+    if (options && options->first_line > 0) it.scan.line = options->first_line;
     DKI_TRY_OUT(read_table(&it, options ? options : &defaults));
 out:
     dki_release(allocator, it.labels.starts);

@@ -38,6 +38,7 @@ typedef struct dki_csv_options {
     const char *ignored;   /* names or numbers of columns to leave out, by commas; or NULL */
     const char *id_column; /* name or number of the column that names the rows; or NULL */
     dki_csv_layout like;
+    int64_t first_line; /* the number of the text's first line; 0 = 1 */
 } dki_csv_options;
 
 /** What a column is, where it isn't a feature (≥ 0: which). */
@@ -63,7 +64,7 @@ typedef struct dki_csv {
 /** Reads a CSV file (gzip too); `options` NULL = all zero. The caller releases *csv.
  *  DK_E_IO; DK_E_DATA, with file:line and column (ragged row, text among numbers, missing value,
  *  no rows, a number too large, not text at all); DK_E_NONFINITE for a NaN or Inf written out;
- *  DK_E_ARGUMENT for an unknown label column; DK_E_MEMORY. *csv is empty then. */
+ *  DK_E_STATE for a header without rows; DK_E_ARGUMENT for an unknown label column; DK_E_MEMORY. *csv is empty then. */
 dk_status dki_csv_read(const dk_allocator *allocator, const char *path,
                        const dki_csv_options *options, dki_csv *csv);
 

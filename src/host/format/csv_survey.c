@@ -106,7 +106,7 @@ static dk_status decide_header(const dki_csv_options *options, locale_t locale,
     DKI_TRY(dki_csv_find_header(options, locale, csv, first, alone ? NULL : scan, header));
     *header = *header || by_name;
     const bool nothing_else = *header || !has_number(first, csv->columns, locale);
-    DKI_REQUIRE(!alone || !nothing_else || options->header == DKI_CSV_HEADER_NO, DK_E_DATA,
+    DKI_REQUIRE(!alone || !nothing_else || options->header == DKI_CSV_HEADER_NO, DK_E_STATE,
                 "%s: no rows follow its header", scan->name);
     if (!*header) *scan = *at_first;
     return DK_OK;
