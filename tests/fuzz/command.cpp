@@ -6,6 +6,7 @@ extern "C" {
 
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 
 namespace fuzz {
 std::jmp_buf usage_error;
@@ -30,16 +31,21 @@ void cli_usage(const char *format, ...) {
 }
 
 void cli_error(const char *format, ...) {
+    if (std::strncmp(format, "note:", 5) == 0) return; /* no failure */
     va_list arguments;
     va_start(arguments, format);
     take_line(format, arguments);
     va_end(arguments);
 }
 
-int cli_fail(cli_stage, dk_status status) {
-    fuzz::succeeded(status, {DK_E_DATA, DK_E_NONFINITE, DK_E_SHAPE, DK_E_ARGUMENT});
-    ++fuzz::error_lines;
+int cli_exit_code(cli_stage, dk_status status) {
+    fuzz::succeeded(status, {DK_E_DATA, DK_E_NONFINITE, DK_E_SHAPE, DK_E_ARGUMENT, DK_E_STATE});
     return CLI_DATA;
+}
+
+int cli_fail(cli_stage stage, dk_status status) {
+    ++fuzz::error_lines;
+    return cli_exit_code(stage, status);
 }
 
 void *cli_allocate(size_t count, size_t bytes) {

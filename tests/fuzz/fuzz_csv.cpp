@@ -92,7 +92,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     dk_status status =
         dki_csv_parse(fuzz::allocator(), "csv", reinterpret_cast<const char *>(input.data()),
                       input.size(), &options, &csv);
-    if (!fuzz::succeeded(status, {DK_E_DATA, DK_E_NONFINITE, DK_E_ARGUMENT})) return 0;
+    if (!fuzz::succeeded(status, {DK_E_DATA, DK_E_NONFINITE, DK_E_ARGUMENT, DK_E_STATE})) return 0;
     const std::string text = write(csv);
     run.more(text.size(), factor, extra);
     options.header = csv.header ? DKI_CSV_HEADER_YES : DKI_CSV_HEADER_NO;
