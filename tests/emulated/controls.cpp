@@ -38,6 +38,7 @@ Settings first_settings() {
 Device::Device() : settings(first_settings()) {
     legacy = add_stream(true);
     take_launches();
+    speak_when_dying();
 }
 
 Device &device() {

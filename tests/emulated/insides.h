@@ -131,6 +131,9 @@ class Call {
     const Guard guard_;
 };
 
+/// From now on an access that ends the program is explained (crash.cpp).
+void speak_when_dying();
+
 /// From now on the thread emulator's launches are the device's.
 void take_launches();
 

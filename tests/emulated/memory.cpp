@@ -1,6 +1,7 @@
 // The runtime's calls for memory: allocation, attributes of addresses, copies.
 #include "insides.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace emulated {
@@ -46,6 +47,37 @@ bool copyable(const std::string &what, const void *p, size_t bytes) {
                     " bytes that don't lie in one allocation (any more)");
     return false;
 }
+
+/// What the host's pinned memory holds when a copy of it is queued, to be compared when it runs: no work
+/// that deltak queues writes what a later copy reads from there. Of a recording it may change between
+/// launches.
+class Staged {
+  public:
+    Staged(const void *from, size_t bytes) : from_(from) {
+        const Allocation *block = device().arena.find(from, bytes);
+        bytes_ = block && !block->device ? bytes : 0;
+        sum_ = sum();
+    }
+    bool is_as_queued() const { return sum_ == sum(); }
+
+  private:
+    /// Of words: sums of sums, which differ with the order, too (Fletcher's).
+    std::pair<uint64_t, uint64_t> sum() const {
+        uint64_t first = 0, second = 0;
+        const auto *bytes = static_cast<const char *>(from_);
+        for (size_t at = 0; at < bytes_; at += sizeof(uint64_t)) {
+            uint64_t word = 0;
+            memcpy(&word, bytes + at, std::min(sizeof word, bytes_ - at));
+            first += word;
+            second += first;
+        }
+        return {first, second};
+    }
+
+    const void *from_;
+    size_t bytes_ = 0;
+    std::pair<uint64_t, uint64_t> sum_;
+};
 
 void run_copy(void *to, const void *from, size_t bytes, Footprint &touched) {
     Device &d = device();
@@ -134,10 +166,17 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     if (valid && static_cast<char *>(to) < static_cast<const char *>(from) + bytes &&
         static_cast<const char *>(from) < static_cast<char *>(to) + bytes)
         call.device.report("cudaMemcpyAsync: source and target overlap");
-    return call.device.submit(
-        stream, "cudaMemcpyAsync",
-        {"a copy", [=](Footprint &touched) { emulated::run_copy(to, from, bytes, touched); },
-         call.device.settings.other_ms, cudaGraphNodeTypeMemcpy});
+    const emulated::Stream *on = call.device.stream(stream, "cudaMemcpyAsync");
+    const emulated::Staged staged(from, valid && on && !on->capture ? bytes : 0);
+    return call.device.submit(stream, "cudaMemcpyAsync",
+                              {"a copy",
+                               [=](Footprint &touched) {
+                                   if (!staged.is_as_queued())
+                                       emulated::device().report(
+                                           "a copy from memory that the host has written since");
+                                   emulated::run_copy(to, from, bytes, touched);
+                               },
+                               call.device.settings.other_ms, cudaGraphNodeTypeMemcpy});
 }
 
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream) {

@@ -56,6 +56,9 @@ TEST_F(GpuTest, ResidentIsAllOfARangeInDeviceMemory) {
         EXPECT_EQ(dki_gpu_is_resident(gpu, p, bytes, &is), DK_OK);
         return is;
     };
+    auto *other = static_cast<char *>(device(100));
+    EXPECT_FALSE(resident(memory, static_cast<size_t>(other - memory) + 1)) << "two of them";
+    dki_gpu_free(gpu, other);
     EXPECT_TRUE(resident(memory, 100));
     EXPECT_TRUE(resident(memory + 99, 1));
     EXPECT_FALSE(resident(memory + 1, 100));
@@ -179,9 +182,15 @@ TEST_F(GpuTest, TheEndOfACaptureEndsItEvenWhereItFails) {
     EXPECT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+constexpr char touched[] = "AddressSanitizer";
+#else
+constexpr char touched[] = "device memory was touched while it is closed";
+#endif
+
 TEST_F(GpuTest, TheHostCannotTouchDeviceMemory) {
     auto *memory = static_cast<volatile char *>(device(16));
-    EXPECT_DEATH(memory[0] = 1, "");
+    EXPECT_DEATH(memory[0] = 1, touched);
     bool written = false;
     ASSERT_EQ(launch(one,
                      [&] {
@@ -191,7 +200,7 @@ TEST_F(GpuTest, TheHostCannotTouchDeviceMemory) {
               0);
     ASSERT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
     EXPECT_TRUE(written);
-    EXPECT_DEATH((void)memory[0], "");
+    EXPECT_DEATH((void)memory[0], touched);
     dki_gpu_free(gpu, const_cast<char *>(memory));
 }
 

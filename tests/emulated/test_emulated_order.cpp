@@ -151,6 +151,18 @@ TEST_F(OrderTest, KernelsOutsideOfAllocationsAreReported) {
     free_all({from, to, room});
 }
 
+// Where whole packs can't be taken, elements are: the same values, without a report.
+TEST_F(OrderTest, KernelsTakeNoPacksAtOddPlaces) {
+    auto *from = static_cast<char *>(device(64 * 4)), *to = static_cast<char *>(device(64 * 2));
+    ASSERT_EQ(dki_gpu_zero(gpu, one, from, 64 * 4), DK_OK);
+    ASSERT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
+    cast(one, to + 2, from, 62);
+    cast(one, to, from + 4, 62);
+    sync();
+    EXPECT_TRUE(take_reports().empty());
+    free_all({from, to});
+}
+
 TEST_F(OrderTest, AKernelIsLaunchedWhileTheGpuIsCurrent) {
     void *memory = device(64 * 4), *to = device(64 * 2);
     ASSERT_EQ(dki_gpu_zero(gpu, one, memory, 64 * 4), DK_OK);
@@ -222,6 +234,17 @@ TEST_F(LegacyTest, BlockingStreamsAreInOrderWithIt) {
             EXPECT_TRUE(take_reports().empty());
         }
     }
+}
+
+TEST_F(LegacyTest, TheBackendsStreamsLeaveItAlone) {
+    Log log;
+    ASSERT_EQ(cudaMemsetAsync(memory, 1, 16, nullptr), cudaSuccess);
+    log.kernel(one, 1);
+    ASSERT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
+    EXPECT_EQ(log.order, Order({1}));
+    EXPECT_EQ(counts().zeros, 0) << "nobody waited for the application's work";
+    ASSERT_EQ(cudaStreamSynchronize(nullptr), cudaSuccess);
+    EXPECT_EQ(counts().zeros, 1);
 }
 
 TEST_F(LegacyTest, OthersAreNot) {

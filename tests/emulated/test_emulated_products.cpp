@@ -285,6 +285,17 @@ TEST_F(ColumnTest, AlgorithmsAddInOrdersOfTheirOwn) {
     EXPECT_EQ(run(c), std::vector<float>({1}));
 }
 
+// 256 + 1 is a tie in bf16 and becomes 256: only where the parts are added in fp32 the sum is 258. Breaks
+// with a preference that allows NVIDIA's library to add them in D's type, as it does by default.
+TEST_F(ColumnTest, PartsOfASumAreNotRounded) {
+    Column c;
+    c.type = c.type_d = DKI_ELEMENT_BF16;
+    c.a = {256, 1, 1}; // one row; algorithm 3 adds the first and the third, and the second
+    c.b = {1, 1, 1};
+    c.algorithm = 3;
+    EXPECT_EQ(run(c), std::vector<float>({258}));
+}
+
 // Its tanh form is z σ(2u), u = √(2/π)(z + 0.044715 z³), with the derivative σ(2u) + z σ′(2u) 2u′.
 // Both are made in double here and there, so a rounding to fp32 and one of the product are between.
 TEST_F(ColumnTest, GeluIsTheTanhFormAndItsDerivativeReadsZ) {

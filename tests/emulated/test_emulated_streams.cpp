@@ -106,6 +106,7 @@ std::set<int> staged(dki_gpu *gpu, dki_stream stream, void *device, int *staging
         int result = 0;
         peek(&result, device, sizeof result);
         all.insert(result);
+        EXPECT_EQ(take_reports().empty(), result == 1);
     }
     return all;
 }
