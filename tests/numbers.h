@@ -82,7 +82,7 @@ inline dki_step_state begun(uint64_t tick, uint64_t seed) {
     state.seed = seed;
     state.beta1_power = state.beta2_power = 1.0;
     state.inverse_normaliser = 1.0f;
-    state.rate = {0.1f, 1.0f, 1.0f, 1.0f};
+    state.rate = {0.1f, 1.0f, 1.0f, 1.0f, 0};
     return state;
 }
 

@@ -2,6 +2,7 @@
  * the same fp32 inputs; and the order of scaling, clamping and decay. */
 extern "C" {
 #include "kernels/optimizer.h"
+#include "reference/reference.h"
 }
 
 #include <gtest/gtest.h>
@@ -85,7 +86,7 @@ dki_rule rule_of(const settings &s) {
 dki_rate rate_of(const settings &s, int t) {
     return dki_rate{static_cast<float>(s.lr), static_cast<float>(1 - std::pow(s.beta1, t)),
                     static_cast<float>(std::sqrt(1 - std::pow(s.beta2, t))),
-                    static_cast<float>(s.scale)};
+                    static_cast<float>(s.scale), t % DKI_REST_EVERY == 0};
 }
 
 /* Per step the weight is rounded (|θ| ≤ 2, two roundings: 4 units) and moves by η times a direction
@@ -146,7 +147,7 @@ TEST(KernelsOptimizer, AverageForgetsWithASmallBeta) {
 }
 
 TEST(KernelsOptimizer, SlotsThatAreNotThereAreNotTouched) {
-    const dki_rate rate{0.1f, 1.0f, 1.0f, 1.0f};
+    const dki_rate rate{0.1f, 1.0f, 1.0f, 1.0f, 0};
     for (const dk_optimizer kind : kKinds) {
         const settings s{kind, 0.9, 0.99, 1e-8, 0.0, false, 0.0, 0.1, 1.0};
         float slot1 = 0, slot2 = 0;
@@ -161,7 +162,7 @@ TEST(KernelsOptimizer, SlotsThatAreNotThereAreNotTouched) {
 
 /* scale, then clamp, then decay: 8·0.5 = 4, clamped to 1, plus 0.25·2; θ = 2 − 1·1.5. */
 TEST(KernelsOptimizer, OrderIsScaleClampDecay) {
-    const dki_rate rate{1.0f, 1.0f, 1.0f, 0.5f};
+    const dki_rate rate{1.0f, 1.0f, 1.0f, 0.5f, 0};
     const settings coupled{DK_SGD, 0, 0, 0, 0.25, false, 1.0, 1.0, 0.5};
     const settings decoupled{DK_SGD, 0, 0, 0, 0.25, true, 1.0, 1.0, 0.5};
     EXPECT_EQ(dki_update(rule_of(coupled), rate, 0.25f, 2.0f, 8.0f, nullptr, nullptr), 0.5f);
@@ -170,7 +171,7 @@ TEST(KernelsOptimizer, OrderIsScaleClampDecay) {
 }
 
 TEST(KernelsOptimizer, NanInTheGradientReachesTheWeight) {
-    const dki_rate rate{0.1f, 1.0f, 1.0f, 1.0f};
+    const dki_rate rate{0.1f, 1.0f, 1.0f, 1.0f, 0};
     for (const dk_optimizer kind : kKinds) {
         const settings s{kind, 0.9, 0.99, 1e-8, 0.0, false, 1.0, 0.1, 1.0};
         float slot1 = 0, slot2 = 0;
@@ -178,6 +179,88 @@ TEST(KernelsOptimizer, NanInTheGradientReachesTheWeight) {
                                           std::numeric_limits<float>::quiet_NaN(), &slot1, &slot2)))
             << kind;
     }
+}
+
+/* A parameter that has no gradient any more. Once its steps are next to nothing (|m| < 2⁻⁸⁰) it stays the
+ * same to the bit, but for Lion's, which goes on as the sign says; no moment is ever denormal, and in the
+ * end it is 0. Breaks where moments come to rest too late (denormal), too early (θ differs), or as Lion's. */
+TEST(KernelsOptimizer, MomentsWithoutAGradientComeToRestBeforeTheyAreDenormal) {
+    for (const dk_optimizer kind : kKinds) {
+        const settings s{kind, 0.9, kind == DK_LION ? 0.99 : 0.999, 1e-8, 0.01, true, 0.0,
+                         1e-3, 1.0};
+        dki_rate rate{1e-3f, 0.0f, 0.0f, 1.0f, 0};
+        double power1 = 1, power2 = 1;
+        const dki_rule rule = rule_of(s);
+        float theta = 0.5f, slot1 = 0, slot2 = 0;
+        for (int t = 1; t <= 150000; ++t) {
+            dki_next_rate(&rule, static_cast<uint64_t>(t), &power1, &power2, &rate);
+            const float before = theta, moment = slot1;
+            theta = dki_update(rule, rate, 0.0f, theta, t <= 50 ? 0.1f : 0.0f, &slot1, &slot2);
+            ASSERT_FALSE(std::fpclassify(slot1) == FP_SUBNORMAL) << kind << " step " << t;
+            ASSERT_FALSE(std::fpclassify(slot2) == FP_SUBNORMAL) << kind << " step " << t;
+            if (t > 50 && (kind == DK_LION || std::fabs(moment) < 0x1p-80f)) {
+                const float expected = kind == DK_LION ? fmaf(-rate.lr, 1.0f, before) : before;
+                ASSERT_EQ(expected, theta) << kind << " step " << t;
+            }
+        }
+        EXPECT_EQ(slot1 == 0.0f, kind != DK_LION && kind != DK_ADAGRAD) << kind;
+        EXPECT_EQ(slot2, 0.0f) << kind;
+    }
+}
+
+/* As the moments were before: that alone is lost. Beside a gradient that isn't 0 nothing is, at however
+ * small a moment; and a parameter doesn't see it (η/ε = 10⁵ and |θ| > 2⁻⁷⁸: the bound at dki_rested). */
+TEST(KernelsOptimizer, RestingMomentsChangeNoOtherBit) {
+    for (const dk_optimizer kind : kKinds)
+        for (int exponent = -149; exponent < -60; ++exponent)
+            for (const float g : {0.0f, 0x1p-140f, -0x1p-60f, 1.0f})
+                for (const float theta : {0x1p-78f, -0.3f, 1e10f}) {
+                    const settings s{kind, 0.9, 0.999, 1e-8, 0.0, true, 0.0, 1e-3, 1.0};
+                    const float m = std::ldexp(1.25f, exponent);
+                    float awake1 = m, awake2 = m, rested1 = m, rested2 = m;
+                    dki_rate rate = rate_of(s, 2000);
+                    rate.rests = 0;
+                    const float awake =
+                        dki_update(rule_of(s), rate, 0.0f, theta, g, &awake1, &awake2);
+                    rate.rests = 1;
+                    const float rested =
+                        dki_update(rule_of(s), rate, 0.0f, theta, g, &rested1, &rested2);
+                    EXPECT_EQ(awake, rested) << kind << " moment 2^" << exponent << " g " << g;
+                    if (g != 0.0f || std::fabs(awake1) >= DKI_LEAST_MOMENT) {
+                        EXPECT_EQ(awake1, rested1) << kind << " 2^" << exponent;
+                    }
+                    if (g != 0.0f || std::fabs(awake2) >= DKI_LEAST_MOMENT) {
+                        EXPECT_EQ(awake2, rested2) << kind << " 2^" << exponent;
+                    }
+                }
+}
+
+/* The bounds that `check` judges by have room for it. */
+TEST(KernelsOptimizer, RestingMomentsAreWithinTheReferencesBounds) {
+    for (const dk_optimizer kind : kKinds)
+        for (int exponent = -149; exponent < -100; ++exponent)
+            for (const float theta : {0.0f, 0x1p-120f, 0.3f})
+                for (const double epsilon : {1e-8, 1e-20}) {
+                    const settings s{kind, 0.9, 0.999, epsilon, 0.0, true, 0.0, 1e-3, 1.0};
+                    float slot1 = std::ldexp(1.25f, exponent), slot2 = slot1;
+                    const bool squares = kind == DK_RMSPROP || kind == DK_ADAGRAD;
+                    double m = slot1, v = slot1, g = 0, wanted = theta, bound = 0;
+                    dki_ref_rule rule = {};
+                    rule.optimizer = kind;
+                    rule.lr = 1e-3f;
+                    rule.beta1 = 0.9;
+                    rule.beta2 = 0.999;
+                    rule.epsilon = static_cast<float>(epsilon);
+                    rule.decoupled = true;
+                    rule.t = 32;
+                    dki_ref_update_bounds(&rule, 1, &wanted, &g, nullptr, squares ? nullptr : &m,
+                                          &v, kUnit, &bound);
+                    dki_ref_update(&rule, 1, &wanted, &g, &m, &v);
+                    const float found =
+                        dki_update(rule_of(s), rate_of(s, 32), 0.0f, theta, 0.0f, &slot1, &slot2);
+                    EXPECT_LE(std::fabs(found - wanted), bound)
+                        << kind << " moment 2^" << exponent << " ε " << epsilon;
+                }
 }
 
 } // namespace

@@ -148,7 +148,8 @@ TEST(Loops, UpdatesGiveTheSameBits) {
     Random random(5);
     for (int kind = DK_SGD; kind <= DK_LION; ++kind)
         for (int64_t count : {1, 3, 15, 17, 31, 33, 127, 257, 1021})
-            for (int decoupled = 0; decoupled < 2; ++decoupled) {
+            for (int variant = 0; variant < 4; ++variant) {
+                const int decoupled = variant % 2, rests = variant / 2;
                 dki_rule rule{};
                 rule.kind = static_cast<dk_optimizer>(kind);
                 rule.beta1 = 0.9;
@@ -156,9 +157,14 @@ TEST(Loops, UpdatesGiveTheSameBits) {
                 rule.epsilon = 1e-8f;
                 rule.decoupled = decoupled;
                 rule.clip_value = 2.0f;
-                const dki_rate rate = {0.01f, 0.19f, 0.3f, 0.7f};
-                const Floats w = random.normal(count), g = random.normal(count, 2.0),
-                             m = random.normal(count), v = random.uniform(count, 0.0, 2.0);
+                const dki_rate rate = {0.01f, 0.19f, 0.3f, 0.7f, rests};
+                Floats w = random.normal(count), g = random.normal(count, 2.0),
+                       m = random.normal(count), v = random.uniform(count, 0.0, 2.0);
+                for (int64_t i = 0; i < count; i += 3) { // without a gradient, near rest
+                    g[i] = w[i] = 0.0f;
+                    m[i] = std::ldexp(m[i], -118 - static_cast<int>(i % 31));
+                    v[i] = std::ldexp(v[i], -118 - static_cast<int>(i % 31));
+                }
                 const bool v_first = kind == DK_RMSPROP || kind == DK_ADAGRAD;
                 expect_same_bytes(dk_optimizer_name(rule.kind), [&](const dki_loops &loops) {
                     const int slots = dki_optimizer_slots(rule.kind);

@@ -19,7 +19,7 @@ constexpr int DECIDE_THREADS = 1024;
 
 DKI_DEVICE void count_update(dki_step_state *state, const dki_rule &rule) {
     ++state->applied;
-    dki_correct_bias(&rule, &state->beta1_power, &state->beta2_power, &state->rate);
+    dki_next_rate(&rule, state->applied, &state->beta1_power, &state->beta2_power, &state->rate);
 }
 
 /* The host polls the tick: once it sees it, it must see the rest. */

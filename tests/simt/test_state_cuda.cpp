@@ -41,6 +41,7 @@ void expect_same_rate(const dki_step_state &x, const dki_step_state &r, const st
     EXPECT_EQ(r.rate.bias1, x.rate.bias1) << what;
     EXPECT_EQ(r.rate.bias2_sqrt, x.rate.bias2_sqrt) << what;
     EXPECT_EQ(r.rate.grad_scale, x.rate.grad_scale) << what;
+    EXPECT_EQ(r.applied % 32 == 0 && r.applied > 0, x.rate.rests != 0) << what;
 }
 
 // --- begin ---------------------------------------------------------------------------------------

@@ -65,7 +65,11 @@ struct Regions {
         op.rule = rule;
         op.decay = 0.01f;
         op.state = &state;
-        state.rate = {0.125f, 0.4f, 0.3f, 0x1p-10f};
+        state.rate = {0.125f, 0.4f, 0.3f, 0x1p-10f, 1};
+        for (int64_t i = 0; i < total; i += 5) { // moments that come to rest
+            gradients.data()[i] = 0.0f;
+            slot1.data()[i] = slot2.data()[i] = std::ldexp(1.5f, -118 - static_cast<int>(i % 31));
+        }
     }
 
     static Floats squares(Floats values) {
@@ -217,7 +221,7 @@ TEST(UpdateKernel, LatchesAParameterThatOverflows) {
         dki_rule rule = rule_of(kind);
         rule.clip_value = 0.0f;
         Regions regions(DKI_ELEMENT_BF16, rule, {0, 8}, 8);
-        regions.state.rate = {1.0f, 1.0f, 1.0f, 1.0f};
+        regions.state.rate = {1.0f, 1.0f, 1.0f, 1.0f, 0};
         regions.op.decay = 0.0f;
         regions.parameters.data()[6] = 3e38f;
         regions.gradients.data()[6] = -3e38f;

@@ -110,7 +110,6 @@ typedef struct dki_step_state {
         delta_scale; /* the loss_scale that Δ of this tick has; decide may have changed it since */
     uint32_t skip;   /* this tick's update does nothing: its scaled gradients overflowed */
     uint32_t good_ticks; /* in a row since loss_scale last changed */
-    uint32_t unused;
     float product_scalars[2]; /* α, β of an update inside a product, W ← α Δᵀ A + β W; (0, 1) once a
                                  step is latched. Unused where a backend has no such product */
 } dki_step_state;

@@ -12,6 +12,9 @@ double dki_ref_gamma(double n, double unit);
  *  that a device that flushes denormal numbers to 0 is within its bounds, too. */
 #define DKI_REF_UNDERFLOW 0x1p-126
 
+/** A moment below it may count as 0 on a device (or as this much, for Lion), behind a gradient of 0. */
+#define DKI_REF_LEAST_MOMENT 0x1p-120
+
 /** Of one row whose a⁽ᴸ⁾ [n_L] has errors of at most a_error [n_L]: bounds of the error of ∂l/∂a_c
  *  into gradient_error [n_L]; returns that of l, sums over the row not counted. */
 double dki_ref_loss_error(const dki_ref_sample *sample, const double *a_error, double unit,

@@ -17,6 +17,13 @@ static measured average(double beta, double x, measured y, double unit) {
     return result;
 }
 
+/* A moment, or 0 in its place where it is next to nothing. */
+static measured rested(measured moment) {
+    if (fabs(moment.value) <= DKI_REF_LEAST_MOMENT + moment.error)
+        moment.error += DKI_REF_LEAST_MOMENT;
+    return moment;
+}
+
 static measured square(measured g) {
     measured result = {g.value * g.value, 2 * fabs(g.value) * g.error + g.error * g.error};
     result.error += DKI_REF_UNDERFLOW;
@@ -53,22 +60,23 @@ static measured direction(const dki_ref_rule *rule, measured g, double m, double
     case DK_NESTEROV:
         result.value = b1 * m + g.value;
         result.error = g.error + gamma * (fabs(b1 * m) + fabs(g.value) + g.error);
+        result = rested(result);
         if (rule->optimizer == DK_MOMENTUM) return result;
         second.value = g.value + b1 * result.value;
         second.error = g.error + b1 * result.error +
                        gamma * (fabs(g.value) + g.error + b1 * (fabs(result.value) + result.error));
         return second;
     case DK_RMSPROP:
-        return divide(g, root(average(b2, v, square(g), unit)), rule->epsilon, unit);
+        return divide(g, root(rested(average(b2, v, square(g), unit))), rule->epsilon, unit);
     case DK_ADAGRAD:
         second = square(g);
         second.value += v;
         second.error += gamma * (second.value + second.error);
-        return divide(g, root(second), rule->epsilon, unit);
+        return divide(g, root(rested(second)), rule->epsilon, unit);
     case DK_ADAM:
     case DK_ADAMW:
-        result = average(b1, m, g, unit);
-        second = root(average(b2, v, square(g), unit));
+        result = rested(average(b1, m, g, unit));
+        second = root(rested(average(b2, v, square(g), unit)));
         double correction1 = 1 - pow(b1, (double)rule->t);
         double correction2 = sqrt(1 - pow(b2, (double)rule->t));
         second.value /= correction2;

@@ -65,25 +65,34 @@ DKI_FN int update_one(dki_rule rule, dki_rate rate, float decay, float *w, float
     return good;
 }
 
-/* The rule with a constant kind, so that each loop has straight-line code. A missing slot's pointer
- * stands at w, so that the address is a valid one. */
+DKI_FN int update_all(dki_rule rule, dki_rate rate, float decay, int64_t count, float *w,
+                      const float *g, float *slot1, float *slot2) {
+    int good = 1;
+    _Pragma("omp simd reduction(& : good)") for (int64_t i = 0; i < count; ++i) good &=
+        update_one(rule, rate, decay, w + i, g[i], slot1 + i, slot2 + i);
+    return good;
+}
+
+/* The rule with a constant kind, and whether moments rest too, so that each loop has straight-line code.
+ * A missing slot's pointer stands at w, so that the address is a valid one. */
 bool DKI_LOOP(dki_loops_update)(const dki_rule *rule, dki_rate rate, float decay, int64_t count,
                                 float *w, const float *g, float *slot1, float *slot2) {
     dki_rule r = *rule;
-    int good = 1;
+    dki_rate awake = rate, resting = rate;
+    awake.rests = 0;
+    resting.rests = 1;
     if (!slot1) slot1 = w;
     if (!slot2) slot2 = w;
     switch (rule->kind) {
 #define UPDATE(KIND)                                                                               \
     case KIND:                                                                                     \
         r.kind = KIND;                                                                             \
-        _Pragma("omp simd reduction(& : good)") for (int64_t i = 0; i < count; ++i) good &=        \
-            update_one(r, rate, decay, w + i, g[i], slot1 + i, slot2 + i);                         \
-        break;
+        return rate.rests ? update_all(r, resting, decay, count, w, g, slot1, slot2)               \
+                          : update_all(r, awake, decay, count, w, g, slot1, slot2);
         DKI_EACH_OPTIMIZER(UPDATE)
 #undef UPDATE
     }
-    return good != 0;
+    return true;
 }
 
 /* x·0 is 0 for a finite x and NaN otherwise; the sum is NaN if any is. */

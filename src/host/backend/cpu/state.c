@@ -14,7 +14,7 @@ static int64_t min(int64_t a, int64_t b) {
 
 static void count_update(dki_step_state *state, const dki_rule *rule) {
     ++state->applied;
-    dki_correct_bias(rule, &state->beta1_power, &state->beta2_power, &state->rate);
+    dki_next_rate(rule, state->applied, &state->beta1_power, &state->beta2_power, &state->rate);
 }
 
 dk_status dki_cpu_begin(dki_backend *backend, dki_lane lane, const dki_begin *op) {
