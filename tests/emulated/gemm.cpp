@@ -82,8 +82,9 @@ static void add_terms(std::vector<float> &sum, const std::vector<float> &a, cons
                       int64_t k, int64_t first, int64_t stride) {
     const size_t m = sum.size();
     for (int64_t term = first; term >= 0 && term < k; term += stride) {
-        const float *column = a.data() + static_cast<size_t>(term) * m, factor = b[term];
-        float *out = sum.data();
+        const float *__restrict column = a.data() + static_cast<size_t>(term) * m;
+        const float factor = b[term];
+        float *__restrict out = sum.data();
         for (size_t i = 0; i < m; ++i) out[i] += column[i] * factor;
     }
 }

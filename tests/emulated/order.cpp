@@ -17,7 +17,11 @@ uint64_t Clock::advance(size_t chain) {
 
 void Footprint::add(Touch touch, const void *data, size_t bytes) {
     const auto first = reinterpret_cast<uintptr_t>(data);
-    if (bytes > 0) spans_[static_cast<size_t>(touch)].push_back({first, first + bytes});
+    Spans &spans = spans_[static_cast<size_t>(touch)];
+    if (!spans.empty() && spans.back().end == first)
+        spans.back().end += bytes;
+    else if (bytes > 0)
+        spans.push_back({first, first + bytes});
 }
 
 void Footprint::add(Touch touch, const void *data, size_t column, size_t stride, size_t columns) {
@@ -27,9 +31,10 @@ void Footprint::add(Touch touch, const void *data, size_t column, size_t stride,
 }
 
 void Footprint::seal() {
+    const auto before = [](const Span &one, const Span &other) { return one.first < other.first; };
     for (Spans &spans : spans_) {
-        std::sort(spans.begin(), spans.end(),
-                  [](const Span &one, const Span &other) { return one.first < other.first; });
+        if (!std::is_sorted(spans.begin(), spans.end(), before))
+            std::sort(spans.begin(), spans.end(), before);
         size_t kept = 0;
         for (const Span &span : spans) {
             if (kept > 0 && span.first <= spans[kept - 1].end)
@@ -43,9 +48,7 @@ void Footprint::seal() {
 }
 
 Gathered::Bits &Gathered::bits_of(uintptr_t page_number) {
-    std::unique_ptr<Bits> &bits = pages_[page_number];
-    if (!bits) bits = std::make_unique<Bits>();
-    return *bits;
+    return pages_[page_number];
 }
 
 /// The runs of set bits of one word, the first of which stands for `address`.
@@ -63,11 +66,11 @@ static void add_runs(Footprint &footprint, Touch touch, uint64_t bits, uintptr_t
 }
 
 void Gathered::into(Footprint &footprint) {
-    for (const auto &entry : pages_)
+    for (const auto &[number, bits] : pages_)
         for (Touch touch : {Touch::read, Touch::write, Touch::atomic})
             for (size_t i = 0; i < page / word; ++i)
-                add_runs(footprint, touch, entry.second->words[static_cast<size_t>(touch)][i],
-                         entry.first * page + i * word);
+                if (const uint64_t some = bits.words[static_cast<size_t>(touch)][i])
+                    add_runs(footprint, touch, some, number * page + i * word);
     pages_.clear();
     footprint.seal();
 }

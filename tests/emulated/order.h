@@ -10,9 +10,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <vector>
 
 namespace emulated {
@@ -75,7 +75,7 @@ class Gathered {
     void into(Footprint &footprint);
 
   private:
-    std::unordered_map<uintptr_t, std::unique_ptr<Bits>> pages_;
+    std::map<uintptr_t, Bits> pages_;
 };
 
 /// A piece of work that has run.

@@ -63,18 +63,23 @@ void Watch::misaligned(size_t bytes) {
 
 namespace {
 
-/// The stack, shared memory and constants of the kernel aren't of the device's memory.
-inline void note(Touch touch, const void *p, size_t bytes) {
-    const auto address = reinterpret_cast<uintptr_t>(p);
-    if (!Watch::watches(address)) return;
+[[gnu::noinline]] void note_watched(Touch touch, uintptr_t address, size_t bytes) {
     Watch *const watch = Watch::current();
     watch->touch(touch, address, bytes, !watch->is_dependent() || simt::has_waited());
 }
 
-inline void note_aligned(Touch touch, const void *p, size_t bytes) {
+/// The stack, shared memory, constants and a thread's indices aren't of the device's memory: most accesses
+/// end here.
+[[gnu::always_inline]] inline void note(Touch touch, const void *p, size_t bytes) {
     const auto address = reinterpret_cast<uintptr_t>(p);
-    if (address % bytes != 0 && Watch::watches(address)) Watch::current()->misaligned(bytes);
-    note(touch, p, bytes);
+    if (__builtin_expect(Watch::watches(address), 0)) note_watched(touch, address, bytes);
+}
+
+[[gnu::always_inline]] inline void note_aligned(Touch touch, const void *p, size_t bytes) {
+    const auto address = reinterpret_cast<uintptr_t>(p);
+    if (__builtin_expect(!Watch::watches(address), 1)) return;
+    if (address % bytes != 0) Watch::current()->misaligned(bytes);
+    note_watched(touch, address, bytes);
 }
 
 } // namespace

@@ -22,7 +22,7 @@ struct Abandoned {};
 /// threadIdx and friends are plain variables, so there can't be two.
 std::mutex running;
 
-Grid &grid() {
+inline Grid &grid() {
     static Grid only;
     return only;
 }
