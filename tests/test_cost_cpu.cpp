@@ -20,6 +20,7 @@ class CpuCost : public testing::Test {
 
     Device device_{{"cpu", operations::open_cpu}, 1};
     float place_ = 0, other_ = 0;
+    double double_ = 0.0;
 };
 
 void expect_cost(const dki_cost &cost, double flops, double read, double written, int launches) {
@@ -69,8 +70,9 @@ TEST_F(CpuCost, OfTheEnds) {
     dki_operation o{};
     o.kind = DKI_OPERATION_GATHER;
     dki_gather &g = o.as.gather;
-    g.x = matrix(B, m), g.type = DK_F64, g.targets_in = g.weights_in = &place_, g.target_cols = 3;
-    expect_cost(cost(o), 0, 8 * 1024 + 64 * (12 + 4), 4 * 1024 + 64 * (12 + 4), 1);
+    g.x = matrix(B, m), g.type = DK_F64, g.targets_in = &double_, g.weights_in = &place_,
+    g.target_cols = 3;
+    expect_cost(cost(o), 0, 8 * 1024 + 64 * (24 + 4), 4 * 1024 + 64 * (12 + 4), 1);
 
     dki_operation last{};
     last.kind = DKI_OPERATION_LOSS;

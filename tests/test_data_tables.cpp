@@ -209,6 +209,8 @@ TEST_F(Tables, ColumnsCanBeIgnoredAndNameRows) {
     EXPECT_EQ(dk_dataset_row_name(set, 2), nullptr);
     options.ignore_columns = "y";
     fails(folder / "t.csv", DK_E_ARGUMENT, {"is the label"});
+    options.ignore_columns = "id";
+    fails(folder / "t.csv", DK_E_ARGUMENT, {"is the id"});
     options.ignore_columns = "yy";
     fails(folder / "t.csv", DK_E_ARGUMENT, {"\"yy\"", "did you mean"});
     options.ignore_columns = nullptr;

@@ -357,11 +357,12 @@ std::vector<Floats> every_operation(const Backend &kind, int threads, const Size
     Array<float> b(device, random.normal(s.width)), db(device, random.normal(s.width)),
         db_below(device, random.normal(s.inputs)),
         features(device, random.normal(s.rows * s.inputs)),
-        targets_in(device, random.normal(s.rows * s.width)),
         targets(device, random.normal(s.rows * s.width)), weights(device, random.normal(s.rows)),
         theta(device, random.normal(70001)), gradients(device, random.normal(70001)),
         m(device, random.normal(70001)), v(device, random.uniform(70001, 0.0, 1.0));
     Array<int32_t> labels(device, std::vector<int32_t>(static_cast<size_t>(s.rows)));
+    const Floats answers = random.normal(s.rows * s.width);
+    Array<double> targets_in(device, Doubles(answers.begin(), answers.end()));
 
     dki_gather gather{};
     gather.features = features.data();

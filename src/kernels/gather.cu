@@ -1,7 +1,7 @@
 /* X = (features[row] − shift)·scale of a batch's rows, with their labels, targets and weights.
  *
- * f32 and u8 are subtracted and scaled in fp32, f64, i32 and i64 in double, then rounded to fp32 and
- * to the storage type. Bytes an element: that of the source, and 2 or 4 of X. */
+ * All are subtracted and scaled in double, then rounded to fp32 and to the storage type: equal numbers
+ * give equal results, whatever the type that they are stored in. Bytes an element: that of the source, and 2 or 4 of X. */
 #include "kernels/kernels.h"
 #include "kernels/latch.cuh"
 #include "kernels/rows.cuh"
@@ -13,11 +13,6 @@ namespace {
 
 constexpr int GATHER_BLOCKS = 8192;
 
-/* What values of a source are subtracted and scaled in. */
-template <class In> struct arithmetic { typedef double type; };
-template <> struct arithmetic<float> { typedef float type; };
-template <> struct arithmetic<uint8_t> { typedef float type; };
-
 struct GatherLayout {
     int lanes; /* of the block, side by side along a row */
     bool packed_in, packed_out;
@@ -26,21 +21,20 @@ struct GatherLayout {
 /* Shift and scale of N neighbouring columns: they stay in registers while the rows go by. Beyond the
  * row they are such that 0 stays 0. */
 template <class In, int N> struct Standardise {
-    typedef typename arithmetic<In>::type Wide;
-    Wide shift[N], scale[N];
+    double shift[N], scale[N];
     bool used;
 
     DKI_DEVICE void load(const dki_gather &op, int64_t col, int64_t count) {
         used = op.scale != NULL;
 #pragma unroll
         for (int i = 0; i < N; ++i) {
-            shift[i] = used && i < count ? (Wide)op.shift[col + i] : Wide(0);
-            scale[i] = used && i < count ? (Wide)op.scale[col + i] : Wide(1);
+            shift[i] = used && i < count ? op.shift[col + i] : 0.0;
+            scale[i] = used && i < count ? (double)op.scale[col + i] : 1.0;
         }
     }
 
     DKI_DEVICE float operator()(In value, int i) const {
-        return used ? (float)(((Wide)value - shift[i]) * scale[i]) : (float)value;
+        return used ? (float)(((double)value - shift[i]) * scale[i]) : (float)value;
     }
 };
 
@@ -67,12 +61,12 @@ DKI_DEVICE void gather_answers(const dki_gather &op, int64_t row, int64_t from, 
     if (lane == 0 && op.labels_in) op.labels[row] = op.labels_in[from];
     if (lane == 0 && op.weights_in) op.weights[row] = op.weights_in[from];
     if (!op.targets_in) return;
-    const float *in = op.targets_in + from * op.target_cols;
+    const double *in = op.targets_in + from * op.target_cols;
     float *out = op.targets + row * op.target_cols;
     for (int64_t j = lane; j < op.target_cols; j += lanes)
         out[j] = op.target_scale
-                     ? (float)(((double)in[j] - op.target_shift[j]) * (double)op.target_scale[j])
-                     : in[j];
+                     ? (float)((in[j] - op.target_shift[j]) * (double)op.target_scale[j])
+                     : (float)in[j];
 }
 
 /* blockIdx.x and the lanes go along the columns, blockIdx.y and the rest of the block over the

@@ -30,17 +30,16 @@ dk_net *make_net() {
     return net;
 }
 
-// The commas of each line that isn't blank. A line may end with CR and LF; other CRs are text.
+// The commas of each line that isn't blank, as a line of CRs is to a reader of tables.
 std::vector<int> commas_of(const char *text, size_t bytes) {
     std::vector<int> commas;
     bool blank = true;
     for (size_t i = 0; i < bytes; ++i) {
-        const bool ends = i + 1 == bytes || text[i + 1] == '\n';
         if (text[i] == '\n') {
             blank = true;
             continue;
         }
-        if (text[i] == ' ' || text[i] == '\t' || (text[i] == '\r' && ends)) continue;
+        if (text[i] == ' ' || text[i] == '\t' || text[i] == '\r') continue;
         if (blank) commas.push_back(0);
         blank = false;
         commas.back() += text[i] == ',';

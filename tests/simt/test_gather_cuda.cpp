@@ -7,11 +7,6 @@ using namespace kernels;
 
 namespace {
 
-/// What values of a source are subtracted and scaled in: backend/cpu/loops_flat.c.
-template <class In> struct Wide { using type = double; };
-template <> struct Wide<float> { using type = float; };
-template <> struct Wide<uint8_t> { using type = float; };
-
 template <class In> dk_dtype dtype();
 template <> dk_dtype dtype<float>() {
     return DK_F32;
@@ -72,7 +67,6 @@ template <class In> struct Gather {
     }
 
     Floats expected() {
-        using W = typename Wide<In>::type;
         Floats values;
         for (int64_t i = 0; i < c.size.rows; ++i)
             for (int64_t j = 0; j < c.size.cols; ++j) {
@@ -80,8 +74,8 @@ template <class In> struct Gather {
                 float v = static_cast<float>(in);
                 if (c.standardise) {
                     const size_t k = static_cast<size_t>(j);
-                    const W difference = static_cast<W>(in) - static_cast<W>(shift[k]);
-                    v = static_cast<float>(difference * static_cast<W>(scale[k]));
+                    const double difference = static_cast<double>(in) - shift[k];
+                    v = static_cast<float>(difference * static_cast<double>(scale[k]));
                 }
                 values.push_back(static_cast<float>(rounded(c.type, static_cast<double>(v))));
             }
@@ -189,7 +183,9 @@ void expect_answers(const Size &size, int64_t target_cols, bool standardise) {
         DKI_ELEMENT_BF16, size, {0, 0}, size.rows + 9, {size.cols, 1}, 0, true, true, true};
     Gather<float> gather(c);
     Random random(7);
-    const Floats targets = random.normal(DKI_ELEMENT_F32, c.source_rows * target_cols);
+    Doubles targets; // more digits than floats have
+    for (float value : random.normal(DKI_ELEMENT_F32, c.source_rows * target_cols))
+        targets.push_back(static_cast<double>(value) / 3.0);
     const Floats weights = random.normal(DKI_ELEMENT_F32, c.source_rows);
     const Floats scale = random.normal(DKI_ELEMENT_F32, target_cols);
     Doubles shift(scale.begin(), scale.end());
@@ -220,10 +216,9 @@ void expect_answers(const Size &size, int64_t target_cols, bool standardise) {
         expected_labels.push_back(labels[from]);
         expected_weights.push_back(weights[from]);
         for (size_t j = 0; j < wide; ++j) {
-            const float y = targets[from * wide + j];
-            const double difference = static_cast<double>(y) - shift[j];
+            const double y = targets[from * wide + j], difference = y - shift[j];
             expected_targets.push_back(
-                standardise ? static_cast<float>(difference * static_cast<double>(scale[j])) : y);
+                static_cast<float>(standardise ? difference * static_cast<double>(scale[j]) : y));
         }
     }
     EXPECT_EQ(expected_labels, labels_out.read());

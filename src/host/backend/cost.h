@@ -48,11 +48,13 @@ static inline dki_cost dki_params_cost(const dki_linear_backward_params *op, siz
 static inline dki_cost dki_gather_cost(const dki_gather *op, size_t s) {
     const double source = (double)dki_dtype_bytes(op->type);
     const double rows = (double)op->x.rows;
-    const double answers = (op->labels_in ? 4.0 : 0.0) + (op->weights_in ? 4.0 : 0.0) +
-                           (op->targets_in ? 4.0 * (double)op->target_cols : 0.0);
+    const double targets =
+        op->targets_in ? (double)op->target_cols : 0.0; /* doubles in, floats out */
+    const double answers = (op->labels_in ? 4.0 : 0.0) + (op->weights_in ? 4.0 : 0.0);
     const double features = dki_matrix_elements(&op->x);
-    return dki_cost_of(1, source * features + rows * ((op->order ? 8.0 : 0.0) + answers),
-                       (double)s * features + rows * answers);
+    return dki_cost_of(
+        1, source * features + rows * ((op->order ? 8.0 : 0.0) + answers + 8.0 * targets),
+        (double)s * features + rows * (answers + 4.0 * targets));
 }
 
 /** z or a, once each, and what it is compared with; δ⁽ᴸ⁾, and a double for each row's loss. The

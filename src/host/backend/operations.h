@@ -225,7 +225,8 @@ typedef struct dki_linear_backward_params {
 
 /** X = (features[row] − shift)·scale, Y likewise, and the labels and weights of the same rows;
  * row i of the batch is order[p + i], or p + i itself, with p = state->cursor, which advances by B,
- * or p = 0. f64 features are subtracted and scaled in double. */
+ * or p = 0. All are subtracted and scaled in double, whatever their type, and rounded to fp32 once: equal
+ * numbers give equal results from every source. */
 typedef struct dki_gather {
     const void *features; /* device memory; element (i, j) at i·row_stride + j·col_stride */
     dk_dtype type;
@@ -236,7 +237,7 @@ typedef struct dki_gather {
     const int64_t *order;       /* row numbers, or NULL */
     dki_matrix x;               /* [B, n_0], out */
     const int32_t *labels_in;   /* [all rows] or NULL */
-    const float *targets_in;    /* [all rows, n_L] or NULL */
+    const double *targets_in;   /* [all rows, n_L] or NULL */
     const double *target_shift; /* [n_L], or NULL: 0 and 1 */
     const float *target_scale;
     const float *weights_in; /* [all rows] or NULL */

@@ -53,7 +53,7 @@ static dk_status copy_targets(dki_storage *storage, const dk_arrays *arrays) {
     storage->task = DK_TASK_REGRESSION;
     storage->target_count = arrays->target_count;
     DKI_TRY(dki_new(&storage->context->allocator, &storage->targets, count, "the targets"));
-    memcpy(storage->targets, arrays->targets, count * sizeof *storage->targets);
+    dki_view_f64(arrays->targets, DK_F32, 0, 1, (int64_t)count, storage->targets);
     return DK_OK;
 }
 

@@ -155,8 +155,7 @@ dk_status dk_dataset_read(const dk_dataset *dataset, int64_t first, int64_t rows
                          storage->col_stride, width, x + i * width);
         if (labels) labels[i] = storage->labels[row];
         if (targets)
-            memcpy(targets + i * count, storage->targets + row * count,
-                   (size_t)count * sizeof *targets);
+            dki_view_f32(storage->targets, DK_F64, row * count, 1, count, targets + i * count);
     }
     return DK_OK;
 }

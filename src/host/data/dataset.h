@@ -21,7 +21,7 @@ typedef struct dki_storage {
 
     dk_task task;
     int32_t *labels;      /* [rows], classification; else NULL */
-    float *targets;       /* [rows, target_count], regression; else NULL */
+    double *targets;      /* [rows, target_count], regression; else NULL */
     float *weights;       /* [rows] or NULL */
     int64_t target_count; /* classes, target columns, or 0 */
     char **class_names;   /* [target_count] or NULL */

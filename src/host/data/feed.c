@@ -8,7 +8,8 @@ enum { SLOTS = 2, ALIGNMENT = 256 };
 typedef struct {
     void *features;
     int32_t *labels;
-    float *targets, *weights;
+    double *targets;
+    float *weights;
 } columns;
 
 /* What a chunk became. */

@@ -269,6 +269,13 @@ static dk_status check_texts_are_none(const dki_labels *labels) {
                     DKI_PLACE(labels, i), labels->texts[i]);
 }
 
+/* Predictions are floats, in the targets' own units. −1 where all fit. */
+static int64_t first_beyond_float(const double *values, int64_t count) {
+    for (int64_t j = 0; j < count; ++j)
+        if (!isfinite((float)values[j])) return j;
+    return -1;
+}
+
 dk_status dki_targets_apply(const dki_request *request, const char *file, const void *elements,
                             dk_dtype type, int64_t row_stride, int64_t col_stride, int64_t count,
                             dki_storage *storage) {
@@ -281,12 +288,11 @@ dk_status dki_targets_apply(const dki_request *request, const char *file, const 
                 (long long)storage->rows, (long long)count);
     DKI_TRY(dki_new(request->allocator, &storage->targets, total, "the targets"));
     for (int64_t i = 0; i < storage->rows; ++i) {
-        float *to = storage->targets + i * count;
-        dki_view_f32(elements, type, i * row_stride, col_stride, count, to);
-        int64_t bad = dki_view_nonfinite(to, DK_F32, 0, 1, count);
+        double *to = storage->targets + i * count;
+        dki_view_f64(elements, type, i * row_stride, col_stride, count, to);
+        const int64_t bad = first_beyond_float(to, count);
         if (bad < 0) continue;
-        double value = 0;
-        dki_view_f64(elements, type, i * row_stride + bad * col_stride, 1, 1, &value);
+        const double value = to[bad];
         return dki_fail(DK_E_NONFINITE,
                         "%s: target %lld of row %lld (both from 0) is %s: leave the row out, or "
                         "put a number in",

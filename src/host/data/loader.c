@@ -195,7 +195,7 @@ static int64_t choose_chunk_rows(const dk_dataset *set, int64_t batch, bool copi
     int64_t batches = (ORDER_ROWS + batch - 1) / batch;
     if (copies) {
         double row_bytes = (double)storage->features_count * (double)dki_dtype_bytes(storage->type);
-        if (storage->targets) row_bytes += 4.0 * (double)storage->target_count;
+        if (storage->targets) row_bytes += 8.0 * (double)storage->target_count;
         double fitting = STAGED_BYTES / ((row_bytes + 16) * (double)batch);
         batches = fitting < 1 ? 1 : (int64_t)fitting;
     }

@@ -24,7 +24,8 @@ typedef struct dki_chunk {
     int64_t *order; /* row numbers in the storage; DKI_LOAD_ORDER: in the set */
     void *features;
     int32_t *labels;
-    float *targets, *weights;
+    double *targets;
+    float *weights;
 } dki_chunk;
 
 /** The rows of one batch, ready for the gather operation; valid until the next call on the loader.
@@ -36,7 +37,7 @@ typedef struct dki_loaded {
     int64_t row_stride, col_stride;
     const int64_t *order; /* [rows] row numbers into the arrays here; NULL = 0, 1, 2, … */
     const int32_t *labels;
-    const float *targets;
+    const double *targets;
     const float *weights;
 } dki_loaded;
 

@@ -13,6 +13,7 @@
 #include "data/source.h"
 #include "data/view.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -107,7 +108,7 @@ static void pass_over_targets(const dk_dataset *set, sums *to) {
         int64_t start = dki_dataset_row(set, i) * to->columns;
         for (int64_t j = 0; j < to->columns; j += BLOCK) {
             int64_t count = to->columns - j < BLOCK ? to->columns - j : BLOCK;
-            dki_view_f64(storage->targets, DK_F32, start + j, 1, count, values);
+            dki_view_f64(storage->targets, DK_F64, start + j, 1, count, values);
             add_row(to, j, values, count);
         }
     }
@@ -136,9 +137,19 @@ static bool all_finite(const double *values, int64_t count) {
     return sum == 0;
 }
 
+/* The standard deviation; 1 of a column that is constant, but for the rounding of its numbers: 0.1 + 0.2
+ * beside 0.3, say, would become a feature of size 1, and 0.3000001 one of 10⁹. Values that differ by a
+ * few units in the last place have a σ below 4 ε |μ|, ε that of the type that they are stored in. */
+static double spread(double variance, double mean, dk_dtype type) {
+    const double epsilon = type == DK_F32 ? (double)FLT_EPSILON : DBL_EPSILON;
+    if (!isfinite(variance)) return variance;
+    const double sigma = variance > 0 ? sqrt(variance) : 0.0;
+    return sigma > 4 * epsilon * fabs(mean) ? sigma : 1.0;
+}
+
 /* `first` is x₀, `squares` scratch; [columns] each. On return mean and sigma are final, or one of
  * them holds what isn't finite. */
-static void two_passes(const dk_dataset *set, int64_t columns,
+static void two_passes(const dk_dataset *set, int64_t columns, dk_dtype type,
                        void (*pass)(const dk_dataset *, sums *), const double *first,
                        double *squares, double *mean, double *sigma) {
     double n = (double)set->rows;
@@ -152,7 +163,7 @@ static void two_passes(const dk_dataset *set, int64_t columns,
     for (int64_t j = 0; j < columns; ++j) {
         double d = sigma[j], variance = (squares[j] - d * d / n) / n;
         mean[j] += d / n;
-        sigma[j] = variance > 0 ? sqrt(variance) : (isfinite(variance) ? 1.0 : variance);
+        sigma[j] = spread(variance, mean[j], type);
     }
 }
 
@@ -171,15 +182,18 @@ dk_status dki_dataset_statistics(const dk_dataset *dataset, double *feature_mean
     int64_t row = dki_dataset_row(dataset, 0);
     dki_view_f64(storage->features, storage->type, row * storage->row_stride, storage->col_stride,
                  features, first);
-    two_passes(dataset, features, pass_over_features, first, squares, feature_mean, feature_sigma);
+    two_passes(dataset, features, storage->type, pass_over_features, first, squares, feature_mean,
+               feature_sigma);
     if (!all_finite(feature_mean, features)) {
         status = explain(dataset, feature_mean);
     } else if (!all_finite(feature_sigma, features)) {
         status = explain(dataset, feature_sigma);
     } else if (target_mean) {
-        /* Targets were found finite when they were read, and floats can't overflow these sums. */
-        dki_view_f64(storage->targets, DK_F32, row * targets, 1, targets, first);
-        two_passes(dataset, targets, pass_over_targets, first, squares, target_mean, target_sigma);
+        /* Targets were found finite when they were read, and numbers in the range of
+         * a float can't overflow these sums. */
+        dki_view_f64(storage->targets, DK_F64, row * targets, 1, targets, first);
+        two_passes(dataset, targets, DK_F64, pass_over_targets, first, squares, target_mean,
+                   target_sigma);
     }
     dki_release(&storage->context->allocator, scratch);
     return status;

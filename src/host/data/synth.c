@@ -132,7 +132,7 @@ static void draw_teacher(teacher *net, uint64_t seed) {
 
 /* The product of two floats is exact in double, so it makes no difference whether a compiler
  * contracts it with the addition. */
-static void teach(const teacher *net, const float *x, float *y) {
+static void teach(const teacher *net, const float *x, double *y) {
     double z[HIDDEN];
     float a[HIDDEN];
     for (int h = 0; h < HIDDEN; ++h) z[h] = net->b[h];
@@ -145,7 +145,7 @@ static void teach(const teacher *net, const float *x, float *y) {
         const float *v = net->v + t * HIDDEN;
         double sum = 0;
         for (int h = 0; h < HIDDEN; ++h) sum += (double)v[h] * (double)a[h];
-        y[t] = (float)sum;
+        y[t] = (double)(float)sum; /* as a file of floats would have it */
     }
 }
 

@@ -99,9 +99,10 @@ static dk_status ignore(const dk_allocator *allocator, const char *name, const c
         dk_status status = dki_csv_find_column(name, one, csv, &column, &by_name);
         dki_release(allocator, one);
         if (status) return status;
-        DKI_REQUIRE(csv->roles[column] != DKI_CSV_LABEL, DK_E_ARGUMENT,
-                    "%s: column %lld is the label, and to be ignored, too: choose another label",
-                    name, (long long)column);
+        DKI_REQUIRE(
+            csv->roles[column] != DKI_CSV_LABEL && csv->roles[column] != DKI_CSV_ID, DK_E_ARGUMENT,
+            "%s: column %lld is the %s, and to be ignored, too: leave it out of one of them", name,
+            (long long)column, csv->roles[column] == DKI_CSV_LABEL ? "label" : "id");
         csv->roles[column] = DKI_CSV_LEFT_OUT;
         at += length + (at[length] == ',');
     }

@@ -12,8 +12,8 @@ typedef struct dki_targets {
 } dki_targets;
 
 /** A session's staging of what isn't NULL of a batch. */
-static inline dki_targets dki_staged_targets(const dk_session *session, const int32_t *labels,
-                                             const float *targets, const float *weights) {
+static inline dki_targets dki_staged_targets(const dk_session *session, const void *labels,
+                                             const void *targets, const void *weights) {
     const dki_tensors *t = &session->tensors;
     return (dki_targets){labels ? t->labels : NULL, targets ? t->targets : NULL,
                          weights ? t->weights : NULL};

@@ -61,12 +61,12 @@ static void gather_row_targets(const dki_gather *op, int64_t row, int64_t from) 
     if (op->labels_in) op->labels[row] = op->labels_in[from];
     if (op->weights_in) op->weights[row] = op->weights_in[from];
     if (!op->targets_in) return;
-    const float *in = op->targets_in + from * op->target_cols;
+    const double *in = op->targets_in + from * op->target_cols;
     float *out = op->targets + row * op->target_cols;
     for (int64_t j = 0; j < op->target_cols; ++j)
         out[j] = op->target_scale
-                     ? (float)(((double)in[j] - op->target_shift[j]) * (double)op->target_scale[j])
-                     : in[j];
+                     ? (float)((in[j] - op->target_shift[j]) * (double)op->target_scale[j])
+                     : (float)in[j];
 }
 
 typedef struct {

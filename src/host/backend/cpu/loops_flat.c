@@ -9,8 +9,8 @@ bool DKI_LOOP(dki_loops_update)(const dki_rule *rule, dki_rate rate, float decay
 bool DKI_LOOP(dki_loops_finite)(const float *x, int64_t ld, int64_t rows, int64_t cols);
 double DKI_LOOP(dki_loops_square_sum)(const float *x, int64_t count);
 
-/* One row of `type` values, element j at j·stride; f64 is subtracted and scaled in double. */
-#define GATHER_ROW(type, wide)                                                                     \
+/* One row of `type` values, element j at j·stride, subtracted and scaled in double. */
+#define GATHER_ROW(type)                                                                           \
     {                                                                                              \
         const type *in = (const type *)source->features + from * source->row_stride;               \
         const int64_t stride = source->col_stride;                                                 \
@@ -18,10 +18,10 @@ double DKI_LOOP(dki_loops_square_sum)(const float *x, int64_t count);
             for (int64_t j = 0; j < cols; ++j) x[j] = (float)in[j * stride];                       \
         } else if (stride == 1) {                                                                  \
             for (int64_t j = 0; j < cols; ++j)                                                     \
-                x[j] = (float)(((wide)in[j] - (wide)shift[j]) * (wide)scale[j]);                   \
+                x[j] = (float)(((double)in[j] - shift[j]) * (double)scale[j]);                     \
         } else {                                                                                   \
             for (int64_t j = 0; j < cols; ++j)                                                     \
-                x[j] = (float)(((wide)in[j * stride] - (wide)shift[j]) * (wide)scale[j]);          \
+                x[j] = (float)(((double)in[j * stride] - shift[j]) * (double)scale[j]);            \
         }                                                                                          \
         break;                                                                                     \
     }
@@ -37,15 +37,15 @@ void DKI_LOOP(dki_loops_gather)(const dki_gather_tile *tile) {
         float *x = tile->x + row * tile->x_ld;
         switch (source->type) {
         case DK_F32:
-            GATHER_ROW(float, float)
+            GATHER_ROW(float)
         case DK_F64:
-            GATHER_ROW(double, double)
+            GATHER_ROW(double)
         case DK_U8:
-            GATHER_ROW(uint8_t, float)
+            GATHER_ROW(uint8_t)
         case DK_I32:
-            GATHER_ROW(int32_t, double)
+            GATHER_ROW(int32_t)
         case DK_I64:
-            GATHER_ROW(int64_t, double)
+            GATHER_ROW(int64_t)
         }
     }
 }
