@@ -14,7 +14,7 @@ static dk_status put_state(dki_cuda *cuda, dki_step_state *device) {
     const dki_step_state state = {.tick = 1,
                                   .beta1_power = 0.9,
                                   .beta2_power = 0.999,
-                                  .rate = {1e-3f, 0.1f, 0.0316f, 1.0f},
+                                  .rate = {1e-3f, 0.1f, 0.0316f, 1.0f, 0},
                                   .loss_scale = 1.0f};
     memcpy(pinned, &state, sizeof state);
     const dki_stream stream = cuda->lanes[DKI_LANE_PARAMS];
