@@ -66,11 +66,13 @@ dki_grid dki_grid_make(dki_product_kind kind, int64_t rows, int64_t cols) {
                       .tile_rows = tile_rows,
                       .tile_cols = tile_cols,
                       .row_tiles = ceil_div(rows, tile_rows),
-                      .col_tiles = ceil_div(cols, tile_cols)};
+                      .col_tiles = ceil_div(cols, tile_cols),
+                      .by_rows = kind == DKI_PRODUCT_PARAMS};
 }
 
 dki_tile dki_grid_tile(const dki_grid *grid, int64_t index) {
-    int64_t row_tile = index % grid->row_tiles, col_tile = index / grid->row_tiles;
+    const int64_t row_tile = grid->by_rows ? index / grid->col_tiles : index % grid->row_tiles;
+    const int64_t col_tile = grid->by_rows ? index % grid->col_tiles : index / grid->row_tiles;
     int64_t row = row_tile * grid->tile_rows, col = col_tile * grid->tile_cols;
     return (dki_tile){.row = row,
                       .col = col,

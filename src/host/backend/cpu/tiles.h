@@ -16,6 +16,7 @@ typedef struct dki_grid {
     int64_t tile_rows,
         tile_cols; /* of a tile; tile_cols is a multiple of 4 unless it's the only one */
     int64_t row_tiles, col_tiles;
+    bool by_rows; /* tiles are numbered row by row, else column by column */
 } dki_grid;
 
 typedef struct dki_tile {
@@ -24,11 +25,14 @@ typedef struct dki_tile {
     int64_t row_tile;   /* which tile of rows */
 } dki_tile;
 
+/** A thread's share are tiles with consecutive numbers. Columns of Z, A and Δ are those of the units, and
+ *  rows of W and dW: so numbered, most of what a thread writes is what it has written or read before (dW:
+ *  in the update of the step before), and lies in its own caches. */
 dki_grid dki_grid_make(dki_product_kind kind, int64_t rows, int64_t cols);
 
 /** The grid of one tile. */
 static inline dki_grid dki_grid_whole(int64_t rows, int64_t cols) {
-    return (dki_grid){rows, cols, rows, cols, 1, 1};
+    return (dki_grid){rows, cols, rows, cols, 1, 1, false};
 }
 
 static inline int64_t dki_grid_tiles(const dki_grid *grid) {
