@@ -386,6 +386,13 @@ DK_API const char *dk_dataset_note(const dk_dataset *dataset, size_t index);
 DK_API dk_status dk_dataset_read(const dk_dataset *dataset, int64_t first, int64_t rows, float *x,
                                  int32_t *labels, float *targets);
 
+/** Writes `bytes` as the whole new content of a file, as the library writes models: whole or not at all,
+ *  through a file of another name beside it; a link is followed and stays one, what is overwritten keeps
+ *  its rights, and a file that may not be written isn't replaced. A device or a pipe is written directly.
+ *  A limit of file size, or a pipe that nobody reads, is an error, not the process's end.
+ *  DK_E_ARGUMENT, DK_E_IO, DK_E_MEMORY. */
+DK_API dk_status dk_file_write(const char *path, const void *data, size_t bytes);
+
 /* ===== 4. Networks ========================================================================= */
 
 /** The elementwise g of a layer; g′ at a kink is PyTorch's subgradient. */

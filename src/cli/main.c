@@ -3,6 +3,7 @@
 #include "text.h"
 
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,7 +33,7 @@ static void print_help(void) {
     for (int i = 0; i < COMMAND_COUNT; ++i)
         printf("  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].what);
     printf("\n"
-           "deltak COMMAND --help tells what a command does and takes; deltak --version prints the "
+           "deltak help COMMAND tells what a command does and takes; deltak --version prints the "
            "version.\n"
            "\n"
            "Try:\n"
@@ -48,6 +49,17 @@ static void print_help(void) {
            "signal.\n");
 }
 
+/* The command that words[0] names, with what follows. */
+static int run_command(int count, char **words) {
+    for (int i = 0; i < COMMAND_COUNT; ++i)
+        if (strcmp(words[0], COMMANDS[i].name) == 0) return COMMANDS[i].run(count, words);
+    char names[128];
+    cli_names(command_at, names, sizeof names);
+    const char *nearest = cli_nearest(words[0], command_at);
+    if (nearest) cli_usage("unknown command \"%s\": did you mean \"%s\"?", words[0], nearest);
+    cli_usage("unknown command \"%s\": one of %s", words[0], names);
+}
+
 static int run(int argc, char **argv) {
     if (argc < 2) {
         char list[128];
@@ -61,17 +73,18 @@ static int run(int argc, char **argv) {
         printf("deltak %s\n", dk_version());
         return CLI_OK;
     }
-    for (int i = 0; i < COMMAND_COUNT; ++i)
-        if (strcmp(argv[1], COMMANDS[i].name) == 0) return COMMANDS[i].run(argc - 1, argv + 1);
-    char names[128];
-    cli_names(command_at, names, sizeof names);
-    const char *nearest = cli_nearest(argv[1], command_at);
-    if (nearest) cli_usage("unknown command \"%s\": did you mean \"%s\"?", argv[1], nearest);
-    cli_usage("unknown command \"%s\": one of %s", argv[1], names);
+    if (strcmp(argv[1], "help") == 0) {
+        char help[] = "--help", *of_command[] = {argv[2], help, NULL};
+        if (argc > 2) return run_command(2, of_command);
+        print_help();
+        return CLI_OK;
+    }
+    return run_command(argc - 1, argv + 1);
 }
 
 int main(int argc, char **argv) {
     /* Only characters: numbers keep their points in every locale. */
     setlocale(LC_CTYPE, "");
+    signal(SIGXFSZ, SIG_IGN); /* a limit of file size is an error of what is written */
     return cli_finish(run(argc, argv));
 }

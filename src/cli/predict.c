@@ -79,6 +79,9 @@ static int predict(const predict_choices *choices, predictor *p) {
     bool to_file = choices->out && strcmp(choices->out, "-") != 0;
     dk_dataset *data = NULL;
     cli_file file = {0};
+    if (to_file && (!cli_keeps(choices->data.source, choices->out) ||
+                    !cli_keeps(choices->model, choices->out)))
+        return CLI_USAGE;
     int code = stream ? CLI_OK : open_data(choices, p, &data);
     if (!code && to_file && !cli_file_open(&file, choices->out)) code = CLI_FAILED;
     if (!code) {

@@ -4,9 +4,11 @@
 #include "file.h"
 #include "text.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     KEY_TASK = CLI_KEY,
@@ -37,13 +39,17 @@ static const struct argp_option options[] = {
      "(default 0)",
      1},
     {NULL, 0, NULL, 0, "Output:", 9},
-    {"out", KEY_OUT, "FILE", 0, "Save the model (safetensors). Without it none is saved", 9},
+    {"out", KEY_OUT, "FILE", 0,
+     "Save the model (safetensors); - = to standard output, results then go to standard error. "
+     "Without it none is saved",
+     9},
     {"metrics", KEY_METRICS, "FILE", 0,
      "Write a JSON object a line, one for each epoch; --resume goes on with it", 9},
     {"plot", KEY_PLOT, "FILE", 0, "Draw the learning curve as an SVG picture", 9},
     {"json", KEY_JSON, NULL, 0, "Results as one JSON object", 9},
     {"quiet", KEY_QUIET, NULL, 0, "No progress", 9},
-    {"dry-run", KEY_DRY_RUN, NULL, 0, "Print how much memory training takes, and stop", 9},
+    {"dry-run", KEY_DRY_RUN, NULL, 0,
+     "Print how much memory training takes, and stop; exit status 5 if it doesn't fit", 9},
     {0},
 };
 
@@ -146,6 +152,14 @@ static const struct argp_child children[] = {
 };
 static const struct argp argp = {options, parse, NULL, DOC, children, describe, NULL};
 
+/* Two outputs of one name, or of one file. */
+static bool are_one(const char *a, const char *b) {
+    if (!a || !b) return false;
+    if (strcmp(a, b) != 0) return !cli_keeps(a, b);
+    cli_error("%s is named for two outputs: give each a file of its own", a);
+    return true;
+}
+
 /* Whether the model can be saved, before hours of training: the file itself isn't touched. */
 static bool can_save(const char *path) {
     struct stat info;
@@ -153,6 +167,40 @@ static bool can_save(const char *path) {
     if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return true;
     cli_error("can't save the model as %s: it is there, and isn't a regular file", path);
     return false;
+}
+
+/* Standard output gets the model alone: what is printed goes to standard error from here on. The model is
+ * written to a descriptor of its own. */
+static bool send_to_standard_output(train_choices *choices) {
+    static char path[32];
+    if (isatty(STDOUT_FILENO)) {
+        cli_error("--out -: a model isn't for a terminal: send it to a file or a pipe");
+        return false;
+    }
+    const int output = dup(STDOUT_FILENO);
+    if (output < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
+        cli_error("--out -: can't use standard output: %s", strerror(errno));
+        return false;
+    }
+    snprintf(path, sizeof path, "/dev/fd/%d", output);
+    choices->out = path;
+    choices->to_standard_output = true;
+    return true;
+}
+
+/* Whether every output can be written, none of them over an input or another output. */
+static int check_outputs(const train_choices *choices) {
+    const char *const outputs[] = {choices->out, choices->plot, choices->metrics};
+    enum { COUNT = sizeof outputs / sizeof *outputs };
+    if (choices->out && !choices->to_standard_output && !can_save(choices->out)) return CLI_FAILED;
+    for (int i = 0; i < COUNT; ++i) {
+        if (i > 0 && outputs[i] && !cli_can_write(outputs[i])) return CLI_FAILED;
+        if (!cli_keeps(choices->data.source, outputs[i]) || !cli_keeps(choices->valid, outputs[i]))
+            return CLI_USAGE;
+        for (int j = 0; j < i; ++j)
+            if (are_one(outputs[j], outputs[i])) return CLI_USAGE;
+    }
+    return CLI_OK;
 }
 
 int cli_train(int argc, char **argv) {
@@ -165,9 +213,10 @@ int cli_train(int argc, char **argv) {
     choices.epochs = fit.epochs;
     choices.checkpoint.keep = fit.checkpoint_keep;
     cli_parse(&argp, argc, argv, &choices);
-    if (choices.out && !can_save(choices.out)) return CLI_MODEL;
-    if (choices.plot && !cli_can_write(choices.plot)) return CLI_FAILED;
-    if (choices.metrics && !cli_can_write(choices.metrics)) return CLI_FAILED;
+    if (choices.out && strcmp(choices.out, "-") == 0 && !send_to_standard_output(&choices))
+        return CLI_FAILED;
+    const int outputs = check_outputs(&choices);
+    if (outputs) return outputs;
     train_run run = {0};
     int code = cli_train_run(&choices, &run);
     cli_train_release(&run);

@@ -19,6 +19,7 @@ typedef struct train_choices {
     double valid_fraction;
     int64_t epochs, early_stop;
     const char *out, *metrics, *plot; /* paths, or NULL */
+    bool to_standard_output;          /* the model: `out` is a descriptor's path then */
     bool json, quiet, dry_run;
 } train_choices;
 
@@ -38,6 +39,11 @@ typedef struct train_run {
     int stopped_by;               /* a signal's number, or 0 */
     bool checkpoint_failed;       /* the last one couldn't be saved */
 } train_run;
+
+/** Where the model goes, for people. */
+static inline const char *cli_train_out_name(const train_choices *choices) {
+    return choices->to_standard_output ? "standard output" : choices->out;
+}
 
 /** Prints the memory plan on standard output. */
 void cli_train_print_plan(const train_choices *choices, const train_run *run,

@@ -80,7 +80,7 @@ static void print_json(const train_choices *choices, const train_run *run) {
     cli_json_real(object, "seconds", run->result.seconds);
     cli_json_real(object, "samples_per_second", run->samples_per_second);
     cli_json_integer(object, "seed", (int64_t)choices->train.seed);
-    cli_json_text(object, "model", choices->out);
+    cli_json_text(object, "model", choices->out ? cli_train_out_name(choices) : NULL);
     cli_json_machine(object, run->context);
     cli_json_print(object);
 }
@@ -108,5 +108,5 @@ void cli_train_print_result(const train_choices *choices, const train_run *run) 
     if (run->stopped_by) return;
     if (run->valid) print_metrics("validation", &run->on_valid);
     if (run->test) print_metrics("test", &run->on_test);
-    if (choices->out) printf("model saved in %s\n", choices->out);
+    if (choices->out) printf("model saved in %s\n", cli_train_out_name(choices));
 }

@@ -135,7 +135,10 @@ static int fit(const train_choices *choices, train_run *run) {
     if (caught) run->stopped_by = caught;
     if (choices->out) {
         status = dk_net_save(run->net, choices->out);
-        if (status) return cli_fail(CLI_AT_MODEL, status);
+        if (status) {
+            const int code = cli_fail(CLI_AT_MODEL, status);
+            return code == CLI_MODEL ? CLI_FAILED : code; /* an output, like others */
+        }
     }
     watch_signals(false);
     if (!run->stopped_by) run->stopped_by = caught; /* it came after the last step */
@@ -165,7 +168,12 @@ static int plan(const train_choices *choices, const train_run *run, const dk_net
     dk_status status = dk_plan(run->context, desc, &choices->train, &memory);
     if (status) return cli_fail(CLI_AT_OPTIONS, status);
     cli_train_print_plan(choices, run, &memory);
-    return CLI_OK;
+    if (memory.total <= memory.device_free) return CLI_OK;
+    cli_error(
+        "this doesn't fit: training takes %.1f MiB and %.1f MiB are free: take a smaller batch or "
+        "network",
+        (double)memory.total / 1048576.0, (double)memory.device_free / 1048576.0);
+    return CLI_DEVICE;
 }
 
 static void tell_of_signal(const train_choices *choices, const train_run *run) {
@@ -173,7 +181,7 @@ static void tell_of_signal(const train_choices *choices, const train_run *run) {
     const long long steps = (long long)run->result.steps;
     if (choices->out)
         cli_error("stopped by %s after %lld steps; the model so far is in %s", name, steps,
-                  choices->out);
+                  cli_train_out_name(choices));
     else
         cli_error("stopped by %s after %lld steps; no model is saved without --out", name, steps);
     if (choices->checkpoint.folder && !run->checkpoint_failed)

@@ -1,4 +1,5 @@
 #include "base/memory.h"
+#include "base/thread.h"
 #include "format/file.h"
 
 #include <errno.h>
@@ -100,7 +101,7 @@ static bool set_direct(const dki_writer *writer, bool direct) {
 static dk_status write_all(const dki_writer *writer, const char *at, size_t bytes, bool direct) {
     direct = direct && set_direct(writer, true);
     while (bytes > 0) {
-        const ssize_t written = write(writer->descriptor, at, bytes);
+        const ssize_t written = dki_write(writer->descriptor, at, bytes);
         const int error = written < 0 ? errno : EIO;
         const bool refused = direct && written < 0 && error == EINVAL;
         if (refused) direct = !set_direct(writer, false);
@@ -185,6 +186,11 @@ void dki_writer_abandon(dki_writer *writer) {
     dki_release(writer->allocator, writer->target);
     dki_release(writer->allocator, writer->path);
     *writer = (dki_writer){0};
+}
+
+dk_status dk_file_write(const char *path, const void *data, size_t bytes) {
+    DKI_REQUIRE(path && (data || bytes == 0), DK_E_ARGUMENT, "dk_file_write: a NULL argument");
+    return dki_file_write(&dki_libc_allocator, path, data, bytes);
 }
 
 dk_status dki_file_write(const dk_allocator *allocator, const char *path, const void *data,

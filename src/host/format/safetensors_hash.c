@@ -61,15 +61,16 @@ static dk_status compare(const char *what, const char *name, const char *promise
  * made anew. */
 static dk_status check_text(const dki_safetensors *it, char *text, size_t length) {
     char found[DKI_HASH_TEXT] = "";
+    const size_t prefix = sizeof HASH_PREFIX - 1;
+    const bool first = length >= prefix + DKI_HASH_TEXT && memcmp(text, HASH_PREFIX, prefix) == 0;
+    const char *promised = dki_safetensors_metadata(it, DKI_HASH_KEY);
+    DKI_REQUIRE(first || !promised, DK_E_MODEL,
+                "another program wrote its header anew, with the hashes of the old one: save it by "
+                "deltak, or leave the entries \"" DKI_HASH_KEY "\" out of its metadata");
     DKI_REQUIRE(length == it->text_length && memcmp(text, it->text, length) == 0, DK_E_MODEL,
                 "its header isn't in the form that deltak writes: the file is damaged, or another "
                 "program changed it");
-    const size_t prefix = sizeof HASH_PREFIX - 1;
-    const char *promised = NULL;
-    if (length >= prefix + DKI_HASH_TEXT && memcmp(text, HASH_PREFIX, prefix) == 0) {
-        promised = dki_safetensors_metadata(it, DKI_HASH_KEY);
-        dki_safetensors_hash_header(text, length, found);
-    }
+    if (first) dki_safetensors_hash_header(text, length, found);
     return compare("its header", "", promised, found);
 }
 
