@@ -93,8 +93,9 @@ dk_train_options sgd() {
 using List = std::vector<std::string>;
 
 /// By hand, from the comment over dki_step_backward. Where updates are early, that of W⁽²⁾ follows the
-/// data gradient that reads it, W⁽¹⁾ comes last, and what is left is the biases'.
-List expected(bool early, bool decides) {
+/// data gradient that reads it, W⁽¹⁾ comes last, and what is left is the biases'. Where they are apart, it is
+/// an update for each W; else one for all that lie side by side.
+List expected(bool early, bool apart, bool decides) {
     List list = {
         "begin@0", "gather 6x5@0", "forward 4x5@0",         "forward 3x4@0",       "loss 6x3@0",
         "0->1",    "1->0",         "weight gradient 3x4@1", "data gradient 6x4@0", "0->1",
@@ -103,8 +104,8 @@ List expected(bool early, bool decides) {
     list.push_back("weight gradient 4x5@1");
     if (early) list.push_back("update@1");
     list.push_back("1->0");
-    if (decides) list.push_back("decide 2@0");
-    if (!early) list.push_back("update@0");
+    if (decides) list.push_back(apart ? "decide 3@0" : "decide 2@0");
+    if (!early) list.insert(list.end(), apart ? 2 : 1, "update@0");
     list.push_back("update@0");
     return list;
 }
@@ -112,15 +113,16 @@ List expected(bool early, bool decides) {
 TEST(Benchmark, TracesTheStepInTheOrderOfQueueing) {
     const Context context;
     const bool early = context.get()->backend->early_updates;
+    const bool apart = context.get()->backend->updates_apart;
     Bench bench(context, sgd(), DK_LOSS_SOFTMAX_CROSS_ENTROPY);
     const dki_backend_ops *ops = context.get()->backend->ops;
-    EXPECT_EQ(bench.traced(), expected(early, false));
+    EXPECT_EQ(bench.traced(), expected(early, apart, false));
     EXPECT_EQ(context.get()->backend->ops, ops) << "the trace left the backend as it was";
-    EXPECT_EQ(bench.traced(), expected(early, false)) << "a recorded step keeps its list";
+    EXPECT_EQ(bench.traced(), expected(early, apart, false)) << "a recorded step keeps its list";
     dk_train_options clipped = sgd();
     clipped.clip_norm = 1;
     EXPECT_EQ(Bench(context, clipped, DK_LOSS_SOFTMAX_CROSS_ENTROPY).traced(),
-              expected(false, true));
+              expected(false, apart, true));
 }
 
 TEST(Benchmark, TracesFrozenLayersAsTheyAreTrained) {
@@ -328,12 +330,14 @@ TEST(Benchmark, ExplainsEachOperation) {
     dk_bench_result result{};
     dk_bench_rates rates{};
     const bool early = context.get()->backend->early_updates;
+    const bool apart = context.get()->backend->updates_apart;
     std::vector<std::pair<std::string, size_t>> wanted = {
         {"begin", 0}, {"gather", 0},          {"forward", 1},      {"forward", 2},
         {"loss", 2},  {"weight gradient", 2}, {"data gradient", 2}};
     if (early) wanted.emplace_back("update", 2);
     wanted.emplace_back("weight gradient", 1);
-    wanted.emplace_back("update", early ? 1 : 0);
+    if (apart) wanted.emplace_back("update", 2);
+    wanted.emplace_back("update", early || apart ? 1 : 0);
     const size_t room = wanted.size(); // one less than there are: the biases' update
     dk_bench_operation rows[20] = {};
     size_t count = 0;

@@ -122,6 +122,7 @@ struct dki_backend {
     bool host_memory;    /* device pointers may be read and written by the host */
     bool loss_scaling;   /* scaled gradients may overflow: every step needs decide */
     bool early_updates;  /* a layer's update runs beside the data gradients of those below */
+    bool updates_apart;  /* each layer's weights are updated by an operation of their own */
 };
 
 /** The leading dimension of a matrix that the core lays out. */

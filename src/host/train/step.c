@@ -259,16 +259,18 @@ dk_status dki_step_begin(dk_session *session, const dki_optimization *optimizati
 }
 
 /* The trainable parts of one kind of tensor as ranges. Without frozen layers that is one range, so
- * that the update is one flat loop. Returns how many. */
+ * that the update is one flat loop, unless the backend wants each layer's weights apart. Returns how
+ * many. */
 static size_t trainable(const dk_session *session, bool biases, dki_range *ranges) {
     const dki_layout *layout = &session->net->layout;
+    const bool apart = !biases && backend_of(session)->updates_apart;
     int64_t end = biases ? layout->elements : layout->weights_end;
     size_t count = 0;
     for (size_t k = layout->layer_count; k > 0; --k) {
         const dki_place *place = &layout->places[k - 1];
         int64_t first = biases ? place->b : place->w;
         if (!session->net->layers[k - 1].frozen) {
-            if (count && ranges[count - 1].first == end) {
+            if (count && !apart && ranges[count - 1].first == end) {
                 ranges[count - 1].first = first;
                 ranges[count - 1].count += end - first;
             } else {

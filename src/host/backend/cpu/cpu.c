@@ -288,7 +288,8 @@ dk_status dki_cpu_open(dki_backend **backend, const dki_services *services, int 
                               .element = bf16 ? DKI_ELEMENT_BF16 : DKI_ELEMENT_F32,
                               .ld_multiple = bf16 ? LD_MULTIPLE_BF16 : LD_MULTIPLE,
                               .ld_avoid = LD_AVOID,
-                              .host_memory = true},
+                              .host_memory = true,
+                              .updates_apart = true},
                      .services = *services,
                      .loops = dki_loops_choose(),
                      .threads = threads};
