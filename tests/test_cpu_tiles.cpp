@@ -4,8 +4,13 @@
 #include <algorithm>
 #include <vector>
 
+#include "support_net.h"
+
 extern "C" {
+#include "backend/cpu/cpu.h"
 #include "backend/cpu/tiles.h"
+#include "model/context.h"
+#include "model/layout.h"
 }
 
 namespace {
@@ -13,7 +18,47 @@ namespace {
 const int64_t sizes[] = {1, 15, 16, 17, 127, 128, 512, 784, 1025, 5000};
 const dki_product_kind kinds[] = {DKI_PRODUCT_FORWARD, DKI_PRODUCT_DATA, DKI_PRODUCT_PARAMS};
 
+/// The doubles of workspace that a network's training has, by the backend's plan.
+size_t workspace_doubles(dki_backend *backend, std::vector<dki_layer_shape> layers, int64_t batch) {
+    std::vector<uint8_t> keeps(layers.size() * sizeof(bool));
+    dki_plan_request request{};
+    request.layers = layers.data();
+    request.layer_count = layers.size();
+    request.max_batch = batch;
+    request.gradients = true;
+    dki_plan plan{};
+    plan.keep_z = reinterpret_cast<bool *>(keeps.data());
+    EXPECT_EQ(DK_OK, backend->ops->prepare(backend, &request, &plan)) << dk_error_text();
+    return plan.workspace_bytes / sizeof(double);
+}
+
 } // namespace
+
+// The norm's partial sums, one for each piece of what is updated, padding included, lie in the workspace.
+// Breaks where the plan counts what has no padding: 20000 × 4001 with a batch of 1, for one.
+TEST(Workspace, HoldsAPartialSumForEveryPiece) {
+    const support::Context context = support::open_context();
+    dki_backend *backend = context.get()->backend;
+    for (const int64_t inputs : {1, 17, 1000, 4001})
+        for (const int64_t width : {1, 100, 20000})
+            for (const size_t count : {1, 2, 5000}) {
+                std::vector<dk_layer> layers(count, support::layer(1, DK_RELU));
+                layers[0].width = width;
+                std::vector<dki_layer_shape> shapes;
+                for (size_t k = 0; k < count; ++k)
+                    shapes.push_back({k == 0   ? inputs
+                                      : k == 1 ? width
+                                               : 1,
+                                      layers[k].width, DK_RELU, false});
+                std::vector<dki_place> places(count);
+                dki_layout layout;
+                ASSERT_EQ(DK_OK, dki_layout_make(&layout, places.data(), inputs, layers.data(),
+                                                 count, backend));
+                const int64_t most = (layout.elements + DKI_CPU_PIECE - 1) / DKI_CPU_PIECE;
+                EXPECT_GE(workspace_doubles(backend, shapes, 1), static_cast<size_t>(most))
+                    << inputs << "-" << width << ", " << count << " layers";
+            }
+}
 
 TEST(Tiles, CoverEveryElementOnce) {
     for (const dki_product_kind kind : kinds)

@@ -139,7 +139,9 @@ dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request,
         const dki_layer_shape *layer = &request->layers[k];
         plan->keep_z[k] = dki_keeps_z(request, layer);
         widest = max_size(widest, (size_t)max_size((size_t)layer->width, (size_t)layer->inputs));
-        elements += (size_t)layer->width * (size_t)(layer->inputs + 1);
+        elements += (size_t)layer->width * (size_t)dki_leading(backend, layer->inputs) +
+                    (size_t)layer->width +
+                    2 * DKI_CPU_ALIGNMENT / sizeof(float); /* W and b begin aligned */
     }
     /* row losses and, for gradients, the column sums of each tile of rows; or the partial sums of the
      * norm */
@@ -148,7 +150,7 @@ dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request,
     plan->workspace_bytes = rows * sizeof(double);
     if (request->gradients)
         plan->workspace_bytes = max_size(plan->workspace_bytes + tiles * widest * sizeof(float),
-                                         (elements / 4096 + 64) * sizeof(double));
+                                         (elements / DKI_CPU_PIECE + 1) * sizeof(double));
     return cpu->matmuls && request->choose ? dki_bf16_plan_layers(cpu, request) : DK_OK;
 }
 

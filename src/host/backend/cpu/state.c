@@ -5,9 +5,7 @@
 #include <math.h>
 #include <stdatomic.h>
 
-/* Elements of one piece of a flat loop; a fixed cut, so that sums don't depend on the threads. Some
- * microseconds' work: the update of a layer of 128 × 128 is worth sharing. */
-enum { PIECE = 4096 };
+enum { PIECE = DKI_CPU_PIECE };
 
 static int64_t min(int64_t a, int64_t b) {
     return a < b ? a : b;
