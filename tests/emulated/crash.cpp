@@ -15,7 +15,7 @@ void say(const char *text) {
 }
 
 /// Nothing here allocates or waits; the signal then takes its usual way.
-void last_words(int signal, siginfo_t *info, void *) {
+[[maybe_unused]] void last_words(int signal, siginfo_t *info, void *) {
     Device &d = device();
     const auto address = reinterpret_cast<uintptr_t>(info->si_addr);
     if (address - d.arena.first() < d.arena.bytes())
