@@ -204,8 +204,8 @@ TEST_F(Command, ExplainsAStep) {
     const Json o = json(as_json);
     has_keys(o, {"matrix_gflops", "bandwidth_gb_s", "launch_us", "operations"});
     json_t *rows = json_object_get(o.get(), "operations");
-    EXPECT_EQ(json_array_size(rows), 10u)
-        << "begin, gather, 2 forward, loss, 2 weight gradients, 1 data gradient, 2 updates";
+    EXPECT_EQ(json_array_size(rows), 11u)
+        << "begin, gather, 2 forward, loss, 2 weight gradients, 1 data gradient, 3 updates";
     size_t index;
     json_t *row;
     double flops = 0;
