@@ -141,7 +141,7 @@ dk_status dki_cpu_prepare(dki_backend *backend, const dki_plan_request *request,
         widest = max_size(widest, (size_t)max_size((size_t)layer->width, (size_t)layer->inputs));
         elements += (size_t)layer->width * (size_t)dki_leading(backend, layer->inputs) +
                     (size_t)layer->width +
-                    2 * DKI_CPU_ALIGNMENT / sizeof(float); /* W and b begin aligned */
+                    2 * (DKI_CPU_ALIGNMENT / sizeof(float)); /* W and b begin aligned */
     }
     /* row losses and, for gradients, the column sums of each tile of rows; or the partial sums of the
      * norm */
