@@ -43,19 +43,18 @@ size_t room_of(size_t bytes) {
     return (bytes + boundary - 1) / boundary * boundary + boundary;
 }
 
-void *map(void *at, size_t bytes, int protection) {
-    const int fixed = at ? MAP_FIXED : 0;
+/// Addresses that nothing lies at yet.
+char *reserve(size_t bytes) {
     void *const mapped =
-        mmap(at, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
-    if (mapped != MAP_FAILED) return mapped;
+        mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (mapped != MAP_FAILED) return static_cast<char *>(mapped);
     perror("emulated CUDA: mmap");
     abort();
 }
 
 } // namespace
 
-Arena::Arena() : base_(static_cast<char *>(map(nullptr, 2 * range, PROT_NONE))), top_(base_) {
-    map(base_ + range, range, PROT_READ | PROT_WRITE);
+Arena::Arena() : base_(reserve(2 * range)), top_{base_ + range, base_} {
     rewind(true);
     rewind(false);
 }
@@ -78,10 +77,11 @@ void Arena::rewind(bool device) {
 /// Large steps: a call of the kernel for each block would take longer than the rest.
 void Arena::grow(bool device) {
     constexpr size_t large = size_t{64} << 20;
-    if (!device || next_[1] <= top_) return;
-    const size_t bytes = (static_cast<size_t>(next_[1] - top_) + large - 1) / large * large;
-    if (open_) mprotect(top_, bytes, PROT_READ | PROT_WRITE);
-    top_ += bytes;
+    if (next_[device] <= top_[device]) return;
+    const auto needed = static_cast<size_t>(next_[device] - top_[device]);
+    const size_t bytes = (needed + large - 1) / large * large;
+    if (open_ || !device) mprotect(top_[device], bytes, PROT_READ | PROT_WRITE);
+    top_[device] += bytes;
 }
 
 char *Arena::take(size_t bytes, bool on_device, bool ours) {
@@ -142,7 +142,8 @@ const Allocation *Arena::find(const void *p, size_t bytes) const {
 void Arena::open(bool open) {
     if (open == open_ || (!open && closings_-- <= 0)) return;
     open_ = open;
-    mprotect(base_, static_cast<size_t>(top_ - base_), open ? PROT_READ | PROT_WRITE : PROT_NONE);
+    mprotect(base_, static_cast<size_t>(top_[1] - base_),
+             open ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
 
 int Access::depth_ = 0;

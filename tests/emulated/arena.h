@@ -40,7 +40,7 @@ class Arena {
     static constexpr size_t range = size_t{256} << 30;
     char *base_;                         // of the device's range; pinned memory's follows
     char *next_[2] = {nullptr, nullptr}; // pinned, device
-    char *top_;                          // device memory up to here is open, or closed
+    char *top_[2]; // up to here pinned memory is open; that of the device is, or is closed
     size_t used_[2] = {0, 0};
     bool open_ = false;
     int closings_ = 0; // that are left
