@@ -135,6 +135,25 @@ TEST_F(Open, ThousandsOfFractionsCantBeClasses) {
     fails(folder.write("t.csv", text), DK_E_DATA, {"1001", "regression"});
 }
 
+// A file of another kind is named, with the way out, and isn't blamed for what it isn't.
+TEST_F(Open, FilesOfOtherKindsAreNamed) {
+    const std::pair<std::string, const char *> cases[] = {
+        {std::string("PK\003\004\0\0", 6), "ZIP archive (.npz"},
+        {std::string("\211HDF\r\n\032\n\0", 9), "HDF5"},
+        {std::string("PAR1\0", 5), "Parquet"},
+        {"\200\004\225", "pickle"},
+        {"\3757zXZ", "xz"},
+        {"\377\376a", "UTF-16"},
+        {"{\"a\": 1}\n", "JSON"},
+        {"[[1, 2]]", "JSON"},
+        {"+1 1:0.5 3:2\n", "libsvm"},
+        {"1 2.5 -3e2\r\n4 5 6\n", "separated by blanks"},
+    };
+    for (const auto &[bytes, kind] : cases) fails(folder.write("t.csv", bytes), DK_E_DATA, {kind});
+    fails(folder.write("t.csv", "1,5;2\n2,5;3\n"), DK_E_DATA, {"decimal commas"});
+    open(folder.write("t.csv", "1 , 2\n3 , 4\n")); // blanks around a separator
+}
+
 // ----- like another set -----
 
 TEST_F(Open, LikeAnotherSetKeepsItsClasses) {

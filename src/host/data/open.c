@@ -1,6 +1,7 @@
 /* dk_dataset_open: which source a text means, and what is asked of it. */
 #include "base/arithmetic.h"
 #include "base/names.h"
+#include "data/foreign.h"
 #include "data/notes.h"
 #include "data/source.h"
 #include "format/file.h"
@@ -62,7 +63,7 @@ static dk_status choose_directory(const dki_request *request, source_fn *source)
 }
 
 static dk_status choose_file(const dki_request *request, bool regular, source_fn *source) {
-    unsigned char head[8];
+    unsigned char head[DKI_FOREIGN_HEAD];
     size_t got = 0;
     DKI_TRY(no_test_part(request));
     /* A pipe can be read only once, so its first bytes are not looked at: it is a table. */
@@ -73,7 +74,7 @@ static dk_status choose_file(const dki_request *request, bool regular, source_fn
         *source = dki_source_idx;
     else
         *source = dki_source_table;
-    return DK_OK;
+    return *source == dki_source_table ? dki_refuse_foreign(request->source, head, got) : DK_OK;
 }
 
 static dk_status choose(const dki_request *request, source_fn *source) {
