@@ -159,7 +159,7 @@ TEST_F(FormatCsv, SaysWhatIsWrongAndWhere) {
     };
     refused("", DK_E_DATA, "no rows");
     refused("\n \n\r\n", DK_E_DATA, "no rows");
-    refused("a,b,c\n", DK_E_DATA, "no rows follow its header");
+    refused("a,b,c\n", DK_E_STATE, "no rows follow its header");
     refused("1,2,3\n4,5\n", DK_E_DATA, "t.csv:2: found 2 fields, expected 3");
     refused("1,2,3\n4,5,6,7\n", DK_E_DATA, "t.csv:2: found 4 fields, expected 3");
     refused("a,b\n1,2,3\n", DK_E_DATA, "t.csv:2: found 3 fields, expected 2");
@@ -295,7 +295,7 @@ TEST_F(FormatCsv, EveryCutIsAnErrorOrASmallerTable) {
         if (table.status == DK_OK)
             EXPECT_LE(table.csv.rows, 3) << cut;
         else
-            EXPECT_EQ(table.status, DK_E_DATA) << cut;
+            EXPECT_TRUE(table.status == DK_E_DATA || table.status == DK_E_STATE) << cut;
     }
     EXPECT_EQ(Table(whole).status, DK_OK) << dk_error_text();
 }
