@@ -4,6 +4,16 @@
 
 enum { SAMPLED_ROWS = 1024 };
 
+/* As floats, which they were when the first checkpoints were made, and what floats leave of them. */
+static void add_targets(dki_hasher *hasher, const double *targets, size_t count) {
+    for (size_t j = 0; j < count; ++j) {
+        const float narrow = (float)targets[j];
+        const double left = targets[j] - (double)narrow;
+        dki_hasher_add(hasher, &narrow, sizeof narrow);
+        if (left != 0.0) dki_hasher_add(hasher, &left, sizeof left);
+    }
+}
+
 /* Labels, targets and weights of every row, which decide what is learnt and lie in memory. */
 static void add_rows(dki_hasher *hasher, const dk_dataset *set) {
     const dki_storage *storage = set->storage;
@@ -12,8 +22,7 @@ static void add_rows(dki_hasher *hasher, const dk_dataset *set) {
         const int64_t row = dki_dataset_row(set, i);
         if (storage->labels) dki_hasher_add(hasher, storage->labels + row, sizeof(int32_t));
         if (storage->targets)
-            dki_hasher_add(hasher, storage->targets + (size_t)row * outputs,
-                           outputs * sizeof(float));
+            add_targets(hasher, storage->targets + (size_t)row * outputs, outputs);
         if (storage->weights) dki_hasher_add(hasher, storage->weights + row, sizeof(float));
     }
 }
