@@ -54,7 +54,7 @@ static dk_status answer(stream *s, const char *text, size_t bytes, int64_t line,
 
 static bool is_blank(const char *text, size_t bytes) {
     for (size_t i = 0; i < bytes; ++i)
-        if (!memchr(" \t\r\n", text[i], 4)) return false;
+        if (text[i] == '\0' || !strchr(" \t\r\n", text[i])) return false;
     return true;
 }
 
