@@ -54,7 +54,7 @@ void read(dki_file *file, Behind format) {
         break;
     case CSV:
         fuzz::succeeded(dki_csv_parse(allocator, "gz", text, file->bytes, nullptr, &csv),
-                        {DK_E_DATA, DK_E_NONFINITE});
+                        {DK_E_DATA, DK_E_NONFINITE, DK_E_STATE});
         dki_csv_release(allocator, &csv);
         break;
     case SAFETENSORS:
