@@ -2,7 +2,8 @@
 # How many registers the kernels take, and whether they spill, as ptxas tells it (-Xptxas=-v).
 #
 #     kernel_report.sh compile COMMAND…              a compiler launcher: runs COMMAND, and puts what
-#                                                    ptxas says beside the object, in OBJECT.ptxas
+#                                                    ptxas says beside the object, in OBJECT.ptxas, and
+#                                                    the PTX for each architecture into OBJECT.ptx/
 #     kernel_report.sh table [--strict] OUT OBJECT…  a table of all kernels, also into the file OUT;
 #                                                    --strict: fails if one of them spills
 set -eu
@@ -16,7 +17,10 @@ compile() {
     done
     if [ -z "$object" ]; then exec "$@"; fi
     status=0
-    "$@" 2>"$object.ptxas" || status=$?
+    rm -rf "$object.ptx"
+    mkdir -p "$object.ptx"
+    "$@" --keep --keep-dir "$object.ptx" 2>"$object.ptxas" || status=$?
+    find "$object.ptx" -type f ! -name '*.ptx' -delete
     grep -vE '^ptxas info|bytes stack frame, .* bytes spill' "$object.ptxas" >&2 || true
     return "$status"
 }
