@@ -10,6 +10,9 @@
 static inline void dki_wait_for_earlier() {
     simt::wait_for_earlier();
 }
+
+/** An access that only an aligned address allows: a GPU would end the program at another one. */
+#define DK_ALIGNED(address, bytes) simt::check_aligned(address, bytes)
 #else
 #include "kernels/queue.h"
 
@@ -19,6 +22,8 @@ static inline void dki_wait_for_earlier() {
 
 /** An array in a block's shared memory, of a size known to the compiler. */
 #define DK_SHARED(type, name, count) __shared__ type name[count]
+
+#define DK_ALIGNED(address, bytes) ((void)0)
 
 /** The first statement of every kernel: what kernels before it on its stream have written is there from
  *  here on, and what they read may be written. Only a kernel that was launched dependently waits. */

@@ -50,11 +50,13 @@ template <class T, int N = dki_lanes<T>::COUNT> struct dki_pack {
     word bits[WORDS];
 
     DKI_DEVICE void load(const T *from) {
+        DK_ALIGNED(from, sizeof(word));
 #pragma unroll
         for (int i = 0; i < WORDS; ++i) bits[i] = reinterpret_cast<const word *>(from)[i];
     }
 
     DKI_DEVICE void store(T *to) const {
+        DK_ALIGNED(to, sizeof(word));
 #pragma unroll
         for (int i = 0; i < WORDS; ++i) reinterpret_cast<word *>(to)[i] = bits[i];
     }

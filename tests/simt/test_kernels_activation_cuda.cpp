@@ -10,7 +10,7 @@ namespace {
 struct Forward {
     dki_element type;
     Size size;
-    Place place;
+    Place place, other;
     dki_nonlinearity g;
     bool keep_z, bias;
     Floats product, b;
@@ -18,12 +18,13 @@ struct Forward {
 
     Forward(Random &random, dki_element type_, const Size &size_, const Place &place_,
             const dki_nonlinearity &g_, bool keep_z_, bool bias_)
-        : type(type_), size(size_), place(place_), g(g_), keep_z(keep_z_), bias(bias_),
-          product(random.normal(type_, size_.rows * size_.cols, 2.0)),
+        : type(type_), size(size_), place(place_), other(places[random() % places.size()]), g(g_),
+          keep_z(keep_z_), bias(bias_), product(random.normal(type_, size_.rows * size_.cols, 2.0)),
           b(random.normal(DKI_ELEMENT_F32, size_.cols)) {}
 
     std::string name() const {
-        return describe("activation", type, size, place, dk_activation_name(g.kind)) +
+        return describe("activation", type, size, place, dk_activation_name(g.kind)) + " a (+" +
+               std::to_string(other.padding) + ", @" + std::to_string(other.offset) + ")" +
                (keep_z ? " z" : "") + (bias ? " b" : "") + (g.dropout_threshold ? " dropout" : "");
     }
 };
@@ -32,12 +33,11 @@ struct Result {
     Floats z, a;
 };
 
-/// z and a lie differently, so that each has its own leading dimension.
+/// z and a lie in places of their own: either may be the only one that is aligned.
 Result run(const Forward &f, uint64_t order) {
     simt::set_order(order);
-    const Place other = {f.place.padding ? f.place.padding + 8 : 0, f.place.offset};
     Matrix z(f.type, f.size.rows, f.size.cols, f.place, f.product);
-    Matrix a(f.type, f.size.rows, f.size.cols, other);
+    Matrix a(f.type, f.size.rows, f.size.cols, f.other);
     Matrix in_place(f.type, f.size.rows, f.size.cols, f.place, f.product);
     /* a bias may begin anywhere, whatever the matrices do */
     Array<float> b(f.b, static_cast<size_t>((f.place.offset + f.size.rows) % 4));

@@ -90,16 +90,21 @@ TEST(CastKernel, OfNothingDoesNothing) {
 
 namespace {
 
+/// Where the regions begin, in elements after 256 bytes.
+struct Offsets {
+    int64_t parameters, working;
+};
+
 /// Elements 32 … 32+count−1 of a region settled; the working copy was 2 everywhere.
-dki_step_state settle(dki_element type, Floats &values, Floats &working, int64_t offset,
+dki_step_state settle(dki_element type, Floats &values, Floats &working, const Offsets &offsets,
                       uint64_t order) {
     simt::set_order(order);
     const int64_t first = 32, count = static_cast<int64_t>(values.size());
     Floats region(static_cast<size_t>(first), 9.0f),
         copies(static_cast<size_t>(first + count), 2.0f);
     region.insert(region.end(), values.begin(), values.end());
-    Array<float> parameters(region, static_cast<size_t>(offset));
-    Matrix copy(type, 1, first + count, {0, offset}, copies);
+    Array<float> parameters(region, static_cast<size_t>(offsets.parameters));
+    Matrix copy(type, 1, first + count, {0, offsets.working}, copies);
     dki_step_state state = state_at(5);
     state.product_scalars[0] = -0.25f;
     state.product_scalars[1] = 0.5f;
@@ -120,12 +125,12 @@ dki_step_state settle(dki_element type, Floats &values, Floats &working, int64_t
 } // namespace
 
 // Breaks with a tail left out, a pack written as a whole though one of it isn't finite, a latch that
-// misses an element, scalars that go on after it.
+// misses an element, scalars that go on after it, a 128-bit access of what doesn't lie on 16 bytes.
 TEST(SettleKernel, CastsWhatIsFiniteAndTakesBackWhatIsNot) {
     Random random(4);
     for (dki_element type : {DKI_ELEMENT_BF16, DKI_ELEMENT_F16})
         for (int64_t count : {1, 7, 8, 9, 33, 1021, 2053})
-            for (int64_t offset : {0, 1, 8})
+            for (const Offsets &offsets : {Offsets{0, 0}, {0, 1}, {1, 0}, {1, 1}, {8, 8}})
                 for (float bad : {0.0f, NAN, INFINITY, -INFINITY}) {
                     const Floats before = random.normal(DKI_ELEMENT_F32, count);
                     Floats after = before, working, rounded_before = expected(type, before);
@@ -135,7 +140,8 @@ TEST(SettleKernel, CastsWhatIsFiniteAndTakesBackWhatIsNot) {
                         after[at] = bad;
                         expected_after[at] = rounded_before[at] = 2.0f;
                     }
-                    const dki_step_state state = settle(type, after, working, offset, random() % 5);
+                    const dki_step_state state =
+                        settle(type, after, working, offsets, random() % 5);
                     const std::string what = element_name(type) + " " + std::to_string(bad);
                     expect_same(after, expected_after, what + ": parameters");
                     expect_same(working, rounded_before, what + ": working copy");
@@ -149,7 +155,7 @@ TEST(SettleKernel, TakesMoreThanTheGridHasThreads) {
     Random random(5);
     Floats values = random.integers(1024 * 256 * 8 + 1021), working;
     const Floats before = values;
-    settle(DKI_ELEMENT_BF16, values, working, 0, 0);
+    settle(DKI_ELEMENT_BF16, values, working, {0, 0}, 0);
     expect_same(working, before, "working copy");
     expect_same(values, before, "parameters");
 }

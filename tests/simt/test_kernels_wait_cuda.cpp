@@ -1,10 +1,10 @@
-// Every kernel waits for the ones before it before it does anything else. On a GPU a kernel without it
-// would read, now and then, what the one before hasn't written yet.
+// What the kernels' sources must look like, for the emulator to see their faults.
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <regex>
 #include <string>
 
 namespace {
@@ -26,7 +26,9 @@ size_t behind_parentheses(const std::string &text, size_t at) {
 
 } // namespace
 
-// Breaks with a kernel that has anything before the wait: a declaration could read memory already.
+// Every kernel waits for the ones before it before it does anything else. On a GPU a kernel without it
+// would read, now and then, what the one before hasn't written yet. Breaks with anything before the
+// wait: a declaration could read memory already.
 TEST(Kernels, BeginWithTheWait) {
     const std::string wait = "dki_wait_for_earlier();", mark = "__global__", suffix = "_kernel(";
     int kernels = 0;
@@ -48,4 +50,26 @@ TEST(Kernels, BeginWithTheWait) {
         }
     }
     EXPECT_GE(kernels, 17);
+}
+
+// Several elements at a time are loaded and stored by dki_pack, which has the emulator check the
+// alignment; on a GPU an access at a misaligned address ends the program. Breaks with a pointer to
+// one of CUDA's vector types, or to what an address was cast to, anywhere else.
+TEST(Kernels, AccessVectorsByPacks) {
+    const std::regex vector_pointer(
+        "\\b(char|short|int|long|longlong|float|double|uchar|ushort|uint|"
+        "ulong|ulonglong)[234]\\s*(const\\s*)?[*]"),
+        cast("reinterpret_cast<(?!const void [*]|uintptr_t)");
+    int casts = 0;
+    for (const auto &entry :
+         std::filesystem::directory_iterator(DELTAK_SOURCE_DIR "/src/kernels")) {
+        const std::string text = text_of(entry.path());
+        EXPECT_FALSE(std::regex_search(text, vector_pointer)) << entry.path();
+        if (entry.path().filename() == "vector.cuh")
+            casts += static_cast<int>(std::distance(
+                std::sregex_iterator(text.begin(), text.end(), cast), std::sregex_iterator()));
+        else
+            EXPECT_FALSE(std::regex_search(text, cast)) << entry.path();
+    }
+    EXPECT_EQ(casts, 2); // dki_pack's
 }
