@@ -25,7 +25,7 @@ int main(void) {
         /* 64-128-128-10 with ReLU; the last layer, the loss and the scaling of the inputs follow
          * from the training data. */
         dk_net_create_for(&net, train, hidden, 2, DK_RELU, 1) ||
-        /* AdamW with a cosine schedule, batches of 128. */
+        /* AdamW with a cosine schedule, batches of 128; its rate follows from the widths. */
         dk_trainer_create(&trainer, net, NULL) ||
         /* Ten epochs. */
         dk_trainer_fit(trainer, train, test, NULL, NULL) || dk_evaluate(net, test, 0, &result) ||

@@ -64,7 +64,7 @@ TEST_F(Command, TrainReportsOneObject) {
                  "samples_per_second", "model", "device", "kernel", "version"});
     EXPECT_EQ(number(o, "parameters"), 64 * 64 + 64 + 64 * 10 + 10);
     EXPECT_EQ(number(o, "epochs"), 8);
-    EXPECT_EQ(number(o, "steps"), 8 * 12); // ceil((1797 − 359)/128) = 12
+    EXPECT_EQ(number(o, "steps"), 8 * 23); // ceil((1797 − 359)/64) = 23
     EXPECT_TRUE(json_is_null(json_object_get(o.get(), "test")));
     Json valid(json_incref(json_object_get(o.get(), "valid")));
     EXPECT_EQ(number(valid, "samples"), 359);  // round(0.2 · 1797)
@@ -78,7 +78,7 @@ TEST_F(Command, TrainReportsOneObject) {
         const Json line(json_loads(lines[i].c_str(), 0, &error));
         ASSERT_TRUE(line) << error.text;
         EXPECT_EQ(number(line, "epoch"), static_cast<double>(i + 1));
-        EXPECT_EQ(number(line, "steps"), static_cast<double>(12 * (i + 1)));
+        EXPECT_EQ(number(line, "steps"), static_cast<double>(23 * (i + 1)));
         for (const char *key :
              {"train_loss", "valid_loss", "valid_metric", "lr", "samples_per_second"})
             number(line, key);
@@ -104,9 +104,12 @@ TEST_F(Command, TrainPrintsResultsOnStandardOutput) {
     EXPECT_EQ(o.code, 0) << o.err;
     EXPECT_NE(o.out.find("validation rmse"), std::string::npos) << o.out;
     EXPECT_NE(o.out.find("r2"), std::string::npos) << o.out;
-    EXPECT_EQ(lines_of(o.err).size(), 3u) << o.err; // what was read, and a plain line an epoch
+    EXPECT_EQ(lines_of(o.err).size(), 4u) << o.err; // what was read, how, and a plain line an epoch
     EXPECT_NE(o.err.find("300 rows, 4 features"), std::string::npos) << o.err;
     EXPECT_NE(o.err.find("features standardised; targets standardised"), std::string::npos);
+    // 225 rows make batches of 16; the rate of 32 units is that of the 8, which are narrower
+    EXPECT_NE(o.err.find("adamw at a rate of 0.006, cosine, batches of 16\n"), std::string::npos)
+        << o.err;
     EXPECT_EQ(o.err.find('\r'), std::string::npos);
     EXPECT_EQ(o.err.find('\033'), std::string::npos);
     EXPECT_NE(o.err.find("epoch 2/2"), std::string::npos) << o.err;

@@ -38,6 +38,72 @@ TEST_F(Fit, LearnsTheSpirals) {
     EXPECT_GT(result.seconds, 0);
 }
 
+// What a rate below 0 stands for: the bits are those of the rate that the header states.
+TEST_F(Fit, TheDefaultRateFollowsFromTheOptimizerAndTheHiddenLayers) {
+    const support::Dataset data = support::synth(context.get(), "synth:teacher", 200, 1, 5, 300);
+    const struct {
+        dk_optimizer optimizer;
+        std::vector<int64_t> hidden;
+        double rate;
+    } cases[] = {{DK_ADAMW, {8, 200, 16}, 3e-3 * std::sqrt(128.0 / 200)},
+                 {DK_ADAM, {32, 4}, 6e-3},
+                 {DK_ADAM, {40, 4}, 3e-3 * std::sqrt(128.0 / 40)},
+                 {DK_ADAMW, {16, 200}, 6e-3}, // there is nothing hidden behind the 200
+                 {DK_ADAMW, {200}, 6e-3},
+                 {DK_ADAMW, {}, 6e-3}, // 300 outputs are no hidden layer
+                 {DK_SGD, {8, 200, 16}, 1e-3},
+                 {DK_LION, {200}, 1e-3}};
+    for (const auto &c : cases) {
+        std::vector<uint32_t> bits[3];
+        const double rates[3] = {-1.0, c.rate, 1.01 * c.rate};
+        for (int i = 0; i < 3; ++i) {
+            support::Net net = support::net_for(data.get(), c.hidden, DK_RELU);
+            dk_train_options options = DK_TRAIN_OPTIONS_INIT;
+            options.optimizer = c.optimizer;
+            if (i > 0) options.lr = rates[i];
+            support::Trainer trainer = support::trainer(net.get(), options);
+            dk_fit_options fit = DK_FIT_OPTIONS_INIT;
+            fit.epochs = 2;
+            ASSERT_EQ(dk_trainer_fit(trainer.get(), data.get(), nullptr, &fit, nullptr), DK_OK)
+                << dk_error_text();
+            bits[i] = support::parameter_bits(net.get());
+        }
+        EXPECT_EQ(bits[0], bits[1]) << c.rate;
+        EXPECT_NE(bits[0], bits[2]) << c.rate;
+    }
+}
+
+// A network whose outputs don't depend on its inputs has a loss of at least ln 10, as the digits' ten
+// classes are equally frequent within a per cent. With Glorot's weights 50 layers stay there.
+TEST_F(Fit, FiftyLayersStartToLearnByDefault) {
+    const support::Dataset data = support::open(context.get(), "builtin:digits");
+    for (const dk_init init : {DK_INIT_AUTO, DK_INIT_XAVIER_UNIFORM}) {
+        std::vector<dk_layer> layers(49, support::layer(64, DK_RELU));
+        layers.push_back(support::layer(10, DK_IDENTITY));
+        for (dk_layer &layer : layers) layer.init = init;
+        const support::Net net = support::net(
+            context.get(), support::Description(64, layers, DK_LOSS_SOFTMAX_CROSS_ENTROPY));
+        ASSERT_EQ(dk_net_learn_preprocessing(net.get(), data.get()), DK_OK);
+        const support::Trainer trainer = support::trainer(net.get(), batches(64, -1.0));
+        const dk_fit_options fit = epochs(6);
+        dk_fit_result result;
+        ASSERT_EQ(dk_trainer_fit(trainer.get(), data.get(), nullptr, &fit, &result), DK_OK)
+            << dk_error_text();
+        if (init == DK_INIT_AUTO)
+            EXPECT_LT(result.train_loss, 0.95 * std::log(10.0));
+        else
+            EXPECT_GT(result.train_loss, 0.99 * std::log(10.0));
+    }
+}
+
+TEST(Batch, FollowsFromTheRows) {
+    const struct {
+        int64_t rows, batch;
+    } cases[] = {{INT64_MIN, 16}, {0, 16},    {511, 16},   {512, 32},       {1023, 32},
+                 {1024, 64},      {2047, 64}, {2048, 128}, {INT64_MAX, 128}};
+    for (const auto &c : cases) EXPECT_EQ(dk_batch_for(c.rows), c.batch) << c.rows;
+}
+
 TEST_F(Fit, LearnsTheTeacher) {
     support::Dataset train = support::synth(context.get(), "synth:teacher", 1000, 1, 4, 2);
     support::Net net = support::net_for(train.get(), {32});

@@ -428,11 +428,12 @@ typedef enum dk_loss {
                                            [0, 1]; with class indices, the one-hot vector. */
 } dk_loss;
 
-/** How the weights of a layer start; biases start at 0. fan_in = n_{k−1}, fan_out = n_k. */
+/** How the weights of a layer start. fan_in = n_{k−1}, fan_out = n_k. Biases start at 0; in a
+ *  layer with AUTO and an activation other than DK_IDENTITY they are uniform in ±1/√fan_in. */
 typedef enum dk_init {
-    DK_INIT_AUTO = 0,      /**< by the layer's activation: relu, leaky_relu, elu, gelu, gelu_tanh,
-                                silu, mish, softplus: HE_NORMAL; selu: LECUN_NORMAL;
-                                others: XAVIER_UNIFORM */
+    DK_INIT_AUTO = 0,      /**< XAVIER_UNIFORM; but selu has LECUN_NORMAL, and in networks of more
+                                than 10 layers relu, leaky_relu, elu, gelu, gelu_tanh, silu, mish
+                                and softplus have HE_NORMAL, without which they wouldn't start */
     DK_INIT_HE_NORMAL = 1, /**< σ² = gain²/fan_in, gain² = 2 (leaky_relu: 2/(1+α²)); He 2015 */
     DK_INIT_HE_UNIFORM = 2,     /**< the same variance, uniform */
     DK_INIT_XAVIER_NORMAL = 3,  /**< σ² = 2/(fan_in + fan_out); Glorot 2010 */
@@ -609,16 +610,18 @@ typedef enum dk_keep {
 typedef struct dk_train_options {
     size_t size; /**< sizeof(dk_train_options) */
 
-    int64_t batch;      /**< rows of a micro-batch; memory is planned for it */
+    int64_t batch;      /**< rows of a micro-batch; memory is planned for it. See dk_batch_for */
     int64_t accumulate; /**< micro-batches of one update in dk_trainer_fit: the effective batch is
                              batch × accumulate */
     uint64_t seed;      /**< of batch order and dropout */
 
     dk_optimizer optimizer;
-    double lr;           /**< η > 0: the peak of the schedule */
-    double beta1;        /**< negative = 0.9 */
-    double beta2;        /**< negative = 0.999 (adam, adamw), 0.99 (rmsprop, lion) */
-    double epsilon;      /**< negative = 1e-8, 1e-10 for adagrad */
+    double lr;      /**< η > 0: the peak of the schedule; negative = 1e-3, but for adam and adamw
+                         3e-3·√(128/w), w the width of the widest hidden layer before another hidden
+                         layer, at least 32 */
+    double beta1;   /**< negative = 0.9 */
+    double beta2;   /**< negative = 0.999 (adam, adamw), 0.99 (rmsprop, lion) */
+    double epsilon; /**< negative = 1e-8, 1e-10 for adagrad */
     double weight_decay; /**< λ ≥ 0; negative = 0.01 for adamw and 0 for the others */
     dk_decay decay;
     bool decay_biases; /**< false: weights only */
@@ -653,10 +656,15 @@ typedef struct dk_train_options {
 
 #define DK_TRAIN_OPTIONS_INIT                                                                      \
     {                                                                                              \
-        sizeof(dk_train_options), 128, 1, 1, DK_ADAMW, 1e-3, -1.0, -1.0, -1.0, -1.0,               \
+        sizeof(dk_train_options), 128, 1, 1, DK_ADAMW, -1.0, -1.0, -1.0, -1.0, -1.0,               \
             DK_DECAY_AUTO, false, 0.0, 0.0, DK_SCHEDULE_COSINE, 0, 0.05, 0.0, 0.1, 1.0, 0,         \
             DK_KEEP_NEEDED, false                                                                  \
     }
+
+/** The batch that suits a training set of so many rows, and `deltak train`'s default: the largest
+ *  power of two that makes 16 steps an epoch, but from 16 to 128. A small set needs the steps more than
+ *  it needs the larger batch's speed. */
+DK_API int64_t dk_batch_for(int64_t rows);
 
 /** A network in training: buffers for one micro-batch, gradients, optimizer slots, schedule, random
  *  state. A network has at most one trainer at a time. */
@@ -667,6 +675,10 @@ typedef struct dk_trainer dk_trainer;
 DK_API dk_status dk_trainer_create(dk_trainer **trainer, dk_net *net,
                                    const dk_train_options *options);
 DK_API void dk_trainer_destroy(dk_trainer *trainer);
+
+/** What it trains by: its options, with what negative values and DK_DECAY_AUTO stood for.
+ *  DK_E_ARGUMENT (NULL). */
+DK_API dk_status dk_trainer_options(const dk_trainer *trainer, dk_train_options *options);
 
 /** A batch in the caller's memory, model-scale: preprocessing is not applied. */
 typedef struct dk_batch {

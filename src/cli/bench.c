@@ -74,14 +74,13 @@ static void use_workload(bench_choices *choices, const workload *chosen) {
     cli_layers_parse(&choices->layers, chosen->layers);
 }
 
-/* A batch of 0 marks that none was given: the option itself takes 1 and more. */
 static void settle(bench_choices *choices) {
     if (choices->workload && choices->layers.count)
         cli_usage("--workload and --layers exclude each other");
     if (!choices->workload && !choices->layers.count)
         choices->workload = &WORKLOADS[cli_name_index("--workload", "mnist", workload_at)];
     if (choices->workload) use_workload(choices, choices->workload);
-    if (choices->train.batch == 0)
+    if (choices->train.batch == CLI_BATCH_OF_WORKLOAD)
         choices->train.batch = choices->workload ? choices->workload->batch
                                                  : ((dk_train_options)DK_TRAIN_OPTIONS_INIT).batch;
 }
@@ -163,7 +162,7 @@ int cli_bench(int argc, char **argv) {
     static dk_layer layers[CLI_MOST_HIDDEN + 1];
     cli_network_init(&choices.network, "");
     choices.train = (dk_train_options)DK_TRAIN_OPTIONS_INIT;
-    choices.train.batch = 0;
+    choices.train.batch = CLI_BATCH_OF_WORKLOAD;
     choices.train.optimizer = DK_SGD;
     choices.train.schedule = DK_SCHEDULE_CONSTANT;
     choices.train.warmup = 0;

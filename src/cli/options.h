@@ -10,6 +10,9 @@
 
 enum { CLI_MOST_HIDDEN = 1023 };
 
+/** What stands for a batch that isn't given: the option itself takes 1 and more. */
+enum { CLI_BATCH_OF_ROWS = -1, CLI_BATCH_OF_WORKLOAD = 0 };
+
 /** Which device, and how. */
 typedef struct cli_device {
     const char *device;

@@ -36,7 +36,8 @@ static const struct argp_option options[] = {
      "Of softmax_cross_entropy, in [0, 1) (default {})", 0},
     {"dropout", KEY_DROPOUT, "P", 0,
      "Part of each hidden layer's outputs dropped in training, in [0, 1) (default {})", 0},
-    {"init", KEY_INIT, "NAME", 0, "Initial weights; auto follows from the activation: {}", 0},
+    {"init", KEY_INIT, "NAME", 0,
+     "Initial weights; auto follows from the activation and the depth: {}", 0},
     {"init-value", KEY_INIT_VALUE, "V", 0, "Every weight, with --init constant (default {})", 0},
     {0},
 };

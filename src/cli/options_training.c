@@ -29,7 +29,10 @@ enum {
 
 static const struct argp_option optimizer_options[] = {
     {"optimizer", KEY_OPTIMIZER, "NAME", 0, "One of: {}", 0},
-    {"lr", KEY_LR, "RATE", 0, "Learning rate, the peak of the schedule (default {})", 0},
+    {"lr", KEY_LR, "RATE", 0,
+     "Learning rate, the peak of the schedule (default 0.001; for adam and adamw 0.003 times the "
+     "root of 128/w, w the widest hidden layer before another one, at least 32)",
+     0},
     {"beta1", KEY_BETA1, "B", 0,
      "First moment's decay; of momentum and nesterov, the momentum (default 0.9)", 0},
     {"momentum", 0, "B", OPTION_ALIAS, NULL, 0},
@@ -153,8 +156,6 @@ static error_t parse_schedule(int key, char *argument, struct argp_state *state)
 /* Numbers that an option starts from, by its key; NaN for an option that has none. */
 static double default_of(const dk_train_options *train, int key) {
     switch (key) {
-    case KEY_LR:
-        return train->lr;
     case KEY_CLIP_NORM:
         return train->clip_norm;
     case KEY_CLIP_VALUE:
@@ -192,7 +193,10 @@ static char *describe(int key, const char *text, void *input) {
         snprintf(value, sizeof value, "%s (default %s)",
                  cli_names(cli_schedule_at, names, sizeof names),
                  dk_schedule_name(train->schedule));
-    else if (key == KEY_BATCH && train->batch == 0)
+    else if (key == KEY_BATCH && train->batch == CLI_BATCH_OF_ROWS)
+        snprintf(value, sizeof value, "a 16th of the rows, as a power of two from %lld to %lld",
+                 (long long)dk_batch_for(0), (long long)dk_batch_for(INT64_MAX));
+    else if (key == KEY_BATCH && train->batch == CLI_BATCH_OF_WORKLOAD)
         snprintf(value, sizeof value, "the workload's, else %lld",
                  (long long)((dk_train_options)DK_TRAIN_OPTIONS_INIT).batch);
     else

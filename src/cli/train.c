@@ -208,6 +208,7 @@ int cli_train(int argc, char **argv) {
     choices.data = (cli_data)CLI_DATA_INIT;
     cli_network_init(&choices.network, "512,512");
     choices.train = (dk_train_options)DK_TRAIN_OPTIONS_INIT;
+    choices.train.batch = CLI_BATCH_OF_ROWS;
     choices.device = (cli_device)CLI_DEVICE_INIT;
     const dk_fit_options fit = DK_FIT_OPTIONS_INIT;
     choices.epochs = fit.epochs;

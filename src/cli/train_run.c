@@ -91,6 +91,14 @@ static void say_what_was_read(const train_run *run) {
               learnt.target_scale ? "; targets standardised" : "");
 }
 
+/* In one line what it learns by, of which some follows from the network and the rows. */
+static void say_how_it_trains(const train_run *run) {
+    dk_train_options chosen;
+    if (dk_trainer_options(run->trainer, &chosen)) return;
+    cli_error("%s at a rate of %.3g, %s, batches of %lld", dk_optimizer_name(chosen.optimizer),
+              chosen.lr, dk_schedule_name(chosen.schedule), (long long)chosen.batch);
+}
+
 static int build(const train_choices *choices, train_run *run, const dk_net_desc *desc) {
     dk_status status = dk_net_create(&run->net, run->context, desc);
     if (!status) status = dk_net_learn_preprocessing(run->net, run->train);
@@ -101,6 +109,7 @@ static int build(const train_choices *choices, train_run *run, const dk_net_desc
                                                     checkpoint->resume, checkpoint->anyway)
                                 : dk_trainer_create(&run->trainer, run->net, &choices->train);
     if (status) return cli_fail(checkpoint->resume ? CLI_AT_MODEL : CLI_AT_OPTIONS, status);
+    if (!choices->quiet) say_how_it_trains(run);
     if (!choices->metrics) return CLI_OK;
     return cli_metrics_open(&run->metrics, choices->metrics, checkpoint->resume) ? CLI_OK
                                                                                  : CLI_FAILED;
@@ -194,6 +203,8 @@ int cli_train_run(train_choices *choices, train_run *run) {
     int code = open_data(choices, run);
     if (code) return code;
     if (!loss_fits(choices, run)) return CLI_USAGE;
+    if (choices->train.batch == CLI_BATCH_OF_ROWS)
+        choices->train.batch = dk_batch_for(run->info.rows);
     /* The same batches, without memory for rows that never come. */
     if (choices->train.batch > run->info.rows) choices->train.batch = run->info.rows;
     static dk_layer layers[CLI_MOST_HIDDEN + 1];

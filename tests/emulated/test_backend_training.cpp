@@ -148,12 +148,11 @@ TEST_F(Test, AtZeroReluHasNoGradientWhateverIsInEpilogues) {
     for (dk_precision precision : precisions) {
         SCOPED_TRACE(dk_precision_name(precision));
         const support::Context context = cuda(precision, false);
-        const support::Net net =
-            support::net(context.get(), support::Description(7,
-                                                             {support::layer(13, DK_RELU),
-                                                              support::layer(9, DK_RELU),
-                                                              support::layer(3, DK_IDENTITY)},
-                                                             DK_LOSS_SOFTMAX_CROSS_ENTROPY));
+        std::vector<dk_layer> layers = {support::layer(13, DK_RELU), support::layer(9, DK_RELU),
+                                        support::layer(3, DK_IDENTITY)};
+        for (dk_layer &layer : layers) layer.init = DK_INIT_XAVIER_UNIFORM; // biases start at 0
+        const support::Net net = support::net(
+            context.get(), support::Description(7, layers, DK_LOSS_SOFTMAX_CROSS_ENTROPY));
         dk_train_options options = fused_sgd();
         options.total_steps = 10;
         const support::Trainer trainer = support::trainer(net.get(), options);

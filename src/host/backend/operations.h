@@ -286,7 +286,7 @@ typedef struct dki_initialise {
     dki_matrix w; /* [n_k, n_{k−1}], fp32 */
     dki_init_rule rule;
     uint64_t seed;
-    uint32_t layer; /* k */
+    uint32_t layer; /* k, or another number below 4096 of the random words */
 } dki_initialise;
 
 /** The first operation of a step: reports the last tick, takes what is announced for the next one,

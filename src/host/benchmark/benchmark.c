@@ -15,7 +15,7 @@ dk_status dki_bench_open(dki_bench *bench, dk_context *context, const dk_net_des
                          const dk_train_options *options) {
     *bench = (dki_bench){.allocator = &context->allocator};
     dk_train_options o;
-    DKI_TRY(dki_train_options_resolve(options, &o));
+    DKI_TRY(dki_train_options_resolve(options, NULL, &o));
     o.schedule = DK_SCHEDULE_CONSTANT;
     o.warmup = 0.0;
     o.accumulate = 1;

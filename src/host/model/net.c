@@ -17,7 +17,7 @@ static dk_status copy_description(dk_net *net, const dk_net_desc *desc) {
     memcpy(net->layers, desc->layers, count * sizeof *net->layers);
     for (size_t k = 0; k < count; ++k) {
         dk_layer *layer = &net->layers[k];
-        layer->init = dki_init_resolve(layer->init, layer->activation);
+        layer->init = dki_init_resolve(layer->init, layer->activation, count);
         bool takes_alpha = dki_activation_alpha(layer->activation, 0.0f) != 0.0f;
         layer->alpha = takes_alpha ? dki_activation_alpha(layer->activation, layer->alpha) : 0.0f;
     }
@@ -77,7 +77,7 @@ dk_status dk_net_create(dk_net **net, dk_context *context, const dk_net_desc *de
     *net = NULL;
     dk_net *made = NULL;
     DKI_TRY(dki_net_make(&made, context, desc));
-    dk_status status = dki_net_initialise(made);
+    dk_status status = dki_net_initialise(made, desc->layers);
     if (status)
         dk_net_destroy(made);
     else

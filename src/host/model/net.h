@@ -87,13 +87,14 @@ dk_status dki_net_find_nonfinite(const dk_net *net, size_t *layer, dk_tensor *te
 dk_status dki_net_set_class_names(dk_net *net, const char *const *names);
 
 /** The initial weights of every layer: Philox words of (seed, layer, element), the same bits on
- * every device. Biases 0. model/init.c */
-dk_status dki_net_initialise(dk_net *net);
+ * every device; and the biases of those layers that were `asked` for with DK_INIT_AUTO and an activation
+ * that isn't the identity, others' 0. model/init.c */
+dk_status dki_net_initialise(dk_net *net, const dk_layer *asked);
 
 /** The variance of a rule's weights; 0 for DK_INIT_CONSTANT. model/init.c */
 double dki_init_variance(const dk_layer *layer, int64_t inputs);
 
-/** DK_INIT_AUTO resolved by the activation. */
-dk_init dki_init_resolve(dk_init init, dk_activation activation);
+/** DK_INIT_AUTO resolved by the activation and the network's number of layers. */
+dk_init dki_init_resolve(dk_init init, dk_activation activation, size_t layers);
 
 #endif

@@ -15,7 +15,12 @@ bool dki_loss_is_classification(dk_loss loss) {
     return loss == DK_LOSS_SOFTMAX_CROSS_ENTROPY || loss == DK_LOSS_SIGMOID_CROSS_ENTROPY;
 }
 
-dk_init dki_init_resolve(dk_init init, dk_activation activation) {
+/* Up to so many layers Glorot's weights learn more behind ReLU and its kin (docs/results.md). With
+ * σ² = 2/(fan_in + fan_out) each such layer halves the signal's square, though, which He's doubled
+ * variance prevents: deeper networks need that to start at all. */
+enum { SHALLOW = 10 };
+
+dk_init dki_init_resolve(dk_init init, dk_activation activation, size_t layers) {
     if (init != DK_INIT_AUTO) return init;
     switch (activation) {
     case DK_RELU:
@@ -26,7 +31,7 @@ dk_init dki_init_resolve(dk_init init, dk_activation activation) {
     case DK_SILU:
     case DK_MISH:
     case DK_SOFTPLUS:
-        return DK_INIT_HE_NORMAL;
+        return layers > SHALLOW ? DK_INIT_HE_NORMAL : DK_INIT_XAVIER_UNIFORM;
     case DK_SELU:
         return DK_INIT_LECUN_NORMAL;
     case DK_IDENTITY:

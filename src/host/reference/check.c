@@ -200,7 +200,8 @@ static dk_status settle_loss_scale(const dki_check *c) {
 static dk_status open_check(dki_check *c, dk_context *context, const dk_net_desc *desc,
                             const dk_train_options *options) {
     dk_train_options kept;
-    DKI_TRY(dki_train_options_resolve(options, &kept));
+    DKI_TRY(dk_net_validate(desc));
+    DKI_TRY(dki_train_options_resolve(options, desc, &kept));
     kept.keep = DK_KEEP_ALL;
     kept.fuse_update = false; /* dW is compared */
     if (kept.total_steps == 0) kept.schedule = DK_SCHEDULE_CONSTANT;

@@ -7,6 +7,18 @@ static double or_default(double value, double fallback) {
     return value < 0.0 ? fallback : value;
 }
 
+/* Adam moves every weight by about η a step, so that a unit behind w hidden ones, which move as well, feels
+ * the sum of w moves. With 1/√w as a factor that sum stays the same where the moves have either sign. A
+ * single hidden layer's inputs don't move, and its output is the one place where the loss sees the sum at
+ * once: there, a wide layer learns best by a narrow one's rate (docs/results.md). */
+static double default_rate(dk_optimizer optimizer, const dk_net_desc *desc) {
+    if (optimizer != DK_ADAM && optimizer != DK_ADAMW) return 1e-3;
+    int64_t widest = 32;
+    for (size_t k = 0; desc && k + 2 < desc->layer_count; ++k)
+        if (desc->layers[k].width > widest) widest = desc->layers[k].width;
+    return 3e-3 * sqrt(128.0 / (double)widest);
+}
+
 static double default_beta2(dk_optimizer optimizer) {
     return optimizer == DK_RMSPROP || optimizer == DK_LION ? 0.99 : 0.999;
 }
@@ -28,7 +40,8 @@ static dk_status check_optimizer(const dk_train_options *o) {
     DKI_REQUIRE(o->decay >= DK_DECAY_AUTO && o->decay <= DK_DECAY_DECOUPLED, DK_E_ARGUMENT,
                 "unknown kind of decay %d", (int)o->decay);
     DKI_REQUIRE((float)o->lr > 0.0f && isfinite((float)o->lr), DK_E_ARGUMENT,
-                "lr = %g must be above 0, and a number that fp32 holds", o->lr);
+                "lr = %g must be above 0 and a number that fp32 holds, or negative: the default",
+                o->lr);
     DKI_TRY(in_range("beta1", o->beta1, 0.0, 1.0, true));
     DKI_TRY(in_range("beta2", o->beta2, 0.0, 1.0, true));
     DKI_TRY(in_range("epsilon", o->epsilon, 0.0, 1.0, false));
@@ -59,13 +72,15 @@ static dk_status check_fuse_update(const dk_train_options *o) {
     return DK_OK;
 }
 
-dk_status dki_train_options_resolve(const dk_train_options *options, dk_train_options *resolved) {
+dk_status dki_train_options_resolve(const dk_train_options *options, const dk_net_desc *desc,
+                                    dk_train_options *resolved) {
     static const dk_train_options defaults = DK_TRAIN_OPTIONS_INIT;
     if (!options) options = &defaults;
     DKI_REQUIRE(options->size == sizeof *options, DK_E_ARGUMENT,
                 "dk_train_options.size is %zu, not %zu: start from DK_TRAIN_OPTIONS_INIT",
                 options->size, sizeof *options);
     dk_train_options o = *options;
+    o.lr = or_default(o.lr, default_rate(o.optimizer, desc));
     o.beta1 = or_default(o.beta1, 0.9);
     o.beta2 = or_default(o.beta2, default_beta2(o.optimizer));
     o.epsilon = or_default(o.epsilon, o.optimizer == DK_ADAGRAD ? 1e-10 : 1e-8);
@@ -83,6 +98,12 @@ dk_status dki_train_options_resolve(const dk_train_options *options, dk_train_op
     DKI_TRY(check_fuse_update(&o));
     *resolved = o;
     return DK_OK;
+}
+
+int64_t dk_batch_for(int64_t rows) {
+    int64_t batch = 16;
+    while (batch < 128 && batch * 32 <= rows) batch *= 2;
+    return batch;
 }
 
 dki_rule dki_train_rule(const dk_train_options *resolved) {

@@ -9,7 +9,7 @@ dk_status dk_plan(dk_context *context, const dk_net_desc *desc, const dk_train_o
     DKI_REQUIRE(context && plan, DK_E_ARGUMENT, "dk_plan: a NULL argument");
     DKI_TRY(dk_net_validate(desc));
     dk_train_options o;
-    DKI_TRY(dki_train_options_resolve(options, &o));
+    DKI_TRY(dki_train_options_resolve(options, desc, &o));
     dki_place *places = NULL;
     dki_layout layout;
     dki_session_bytes bytes;

@@ -255,7 +255,7 @@ dk_status dk_trainer_resume(dk_trainer **trainer, dk_net *net, const dk_train_op
     DKI_REQUIRE(trainer && net && path, DK_E_ARGUMENT, "dk_trainer_resume: a NULL argument");
     *trainer = NULL;
     dk_train_options resolved;
-    if (options) DKI_TRY(dki_train_options_resolve(options, &resolved));
+    if (options) DKI_TRY(dki_train_options_resolve(options, &net->desc, &resolved));
     DKI_REQUIRE(!__atomic_load_n(&net->in_training, __ATOMIC_ACQUIRE), DK_E_STATE,
                 "this network has a trainer already");
     resumption it = {.net = net, .options = options ? &resolved : NULL, .anyway = anyway};

@@ -178,7 +178,7 @@ static dk_status parse(const json_t *root, dki_run_state *run) {
     run->fitting = !json_is_null(json_object_get(root, "fit"));
     if (run->fitting) DKI_TRY(FROM_JSON(fit_fields, root, "fit", &run->fit));
     DKI_TRY(plans_from_json(root, run));
-    if (dki_train_options_resolve(&run->options, &run->options))
+    if (dki_train_options_resolve(&run->options, NULL, &run->options))
         return dki_fail_in(DK_E_MODEL, "its options");
     return check(run);
 }

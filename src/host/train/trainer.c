@@ -58,8 +58,15 @@ dk_status dk_trainer_create(dk_trainer **trainer, dk_net *net, const dk_train_op
     DKI_REQUIRE(trainer && net, DK_E_ARGUMENT, "dk_trainer_create: a NULL argument");
     *trainer = NULL;
     dk_train_options resolved;
-    DKI_TRY(dki_train_options_resolve(options, &resolved));
+    DKI_TRY(dki_train_options_resolve(options, &net->desc, &resolved));
     return dki_trainer_open(trainer, net, &resolved);
+}
+
+dk_status dk_trainer_options(const dk_trainer *trainer, dk_train_options *options) {
+    DKI_ARITHMETIC;
+    DKI_REQUIRE(trainer && options, DK_E_ARGUMENT, "dk_trainer_options: a NULL argument");
+    *options = trainer->options;
+    return DK_OK;
 }
 
 dk_status dki_trainer_open(dk_trainer **trainer, dk_net *net, const dk_train_options *resolved) {

@@ -54,8 +54,10 @@ struct dk_trainer {
     float *best; /* and the best epoch's parameters, by the layout; NULL = none were kept */
 };
 
-/** Fills in what negative values and 0 stand for, and checks every option. DK_E_ARGUMENT. */
-dk_status dki_train_options_resolve(const dk_train_options *options, dk_train_options *resolved);
+/** Fills in what negative values and 0 stand for in training the valid `desc` (NULL: one without
+ *  hidden layers), and checks every option. DK_E_ARGUMENT. */
+dk_status dki_train_options_resolve(const dk_train_options *options, const dk_net_desc *desc,
+                                    dk_train_options *resolved);
 
 /** dk_trainer_create with resolved options. */
 dk_status dki_trainer_open(dk_trainer **trainer, dk_net *net, const dk_train_options *resolved);
