@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Whether docs/testing.md has a row for each test of a build folder, and names none that isn't there.
+
+    test_documented.py BUILD
+"""
+import fnmatch
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+# What a build has in place of all tests of a folder, where it can't have them.
+PLACEHOLDERS = {"simt", "emulated"}
+
+
+def tests_of(build):
+    """The programs of a build: one on another device is the same."""
+    told = subprocess.run(["ctest", "--show-only=json-v1"], cwd=build, capture_output=True, text=True, check=True)
+    names = {test["name"] for test in json.loads(told.stdout)["tests"]}
+    return {re.sub(r"^(gpu_|emulated_(75_)?)(?=test_)", "", name) for name in names - PLACEHOLDERS}
+
+
+def tests_in_sources():
+    """Also those that a build leaves out, without benchmarks or CUDA, say."""
+    return {path.stem for path in (ROOT / "tests").rglob("test_*.cpp")}
+
+
+def documented(text):
+    """The names in the first columns of the tables "program | what"."""
+    names = set()
+    for table in re.findall(r"^\| program \| what \|\n\| --- \| --- \|\n((?:\|.*\n)+)", text, re.M):
+        for row in table.splitlines():
+            names.update(re.findall(r"`([^`]+)`", row.split("|")[1]))
+    return names
+
+
+def missing(tests, names):
+    return sorted(test for test in tests if not any(fnmatch.fnmatchcase(test, name) for name in names))
+
+
+def stale(tests, names, cmake):
+    """A name that neither a test has nor a CMakeLists.txt, which may define it elsewhere."""
+    return sorted(name for name in names if not fnmatch.filter(tests, name) and name not in cmake)
+
+
+class Documented(unittest.TestCase):
+    def test_every_test_has_a_row_and_every_row_a_test(self):
+        names = documented((ROOT / "docs" / "testing.md").read_text(encoding="utf-8"))
+        tests = tests_of(BUILD) | tests_in_sources()
+        cmake = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("CMakeLists.txt"))
+        self.assertEqual(missing(tests, names), [], "add a row to docs/testing.md")
+        self.assertEqual(stale(tests, names, cmake), [], "rows of docs/testing.md without a test")
+
+    def test_what_it_finds(self):
+        text = "| program | what |\n| --- | --- |\n| `test_a`, `fuzz_*` | `test_c` |\n\n| file |\n| --- |\n| `test_d` |\n"
+        names = documented(text)
+        self.assertEqual(names, {"test_a", "fuzz_*"})
+        self.assertEqual(missing({"test_a", "test_ab", "fuzz_csv"}, names), ["test_ab"])
+        self.assertEqual(stale({"test_a"}, names, ""), ["fuzz_*"])
+        self.assertEqual(stale({"fuzz_csv"}, names, "NAME test_a\n"), [])
+
+
+if __name__ == "__main__":
+    BUILD = sys.argv[1]
+    unittest.main(argv=sys.argv[:1])
