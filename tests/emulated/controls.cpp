@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
+#include <regex>
 
 namespace emulated {
 
@@ -24,19 +26,37 @@ const bool listening = [] {
     return true;
 }();
 
+/// What the environment says, or `otherwise`; a test that took a wrong word for a right one would test
+/// something else than its caller believes.
+std::string variable(const char *name, const char *otherwise, const char *pattern) {
+    const char *set = std::getenv(name);
+    const std::string text = set ? set : otherwise;
+    if (std::regex_match(text, std::regex(pattern))) return text;
+    std::fprintf(stderr, "%s is \"%s\", and has to be one of: %s\n", name, text.c_str(), pattern);
+    std::exit(1);
+}
+
 Settings first_settings() {
+    const int capability = std::stoi(variable("DELTAK_EMULATED_CAPABILITY", "90", "75|80|90|100"));
     Settings settings;
-    if (const char *text = std::getenv("DELTAK_EMULATED_CAPABILITY")) {
-        settings.major = std::atoi(text) / 10;
-        settings.minor = std::atoi(text) % 10;
-    }
+    settings.major = capability / 10;
+    settings.minor = capability % 10;
+    const std::string clock = variable("DELTAK_EMULATED_CLOCK", "model", "model|host|random");
+    settings.timing = clock == "host"     ? Timing::host
+                      : clock == "random" ? Timing::random
+                                          : Timing::model;
     return settings;
+}
+
+uint64_t first_schedule() {
+    return std::stoull(variable("DELTAK_EMULATED_SCHEDULE", "0", "[0-9]{1,9}"));
 }
 
 } // namespace
 
 Device::Device() : settings(first_settings()) {
     legacy = add_stream(true);
+    follow(first_schedule());
     take_launches();
     speak_when_dying();
 }
@@ -76,14 +96,18 @@ void reset() {
     forget_contexts();
     d.turn = 0;
     d.settings = first_settings();
-    set_schedule(0);
+    d.follow(first_schedule());
+}
+
+void Device::follow(uint64_t seed) {
+    const auto most = static_cast<uint64_t>(Policy::random);
+    policy = static_cast<Policy>(seed < most ? seed : most);
+    random.seed(seed);
 }
 
 void set_schedule(uint64_t seed) {
     const Guard guard(device().lock);
-    const auto most = static_cast<uint64_t>(Policy::random);
-    device().policy = static_cast<Policy>(seed < most ? seed : most);
-    device().random.seed(seed);
+    device().follow(seed);
 }
 
 void set_memory(size_t device_bytes, size_t pinned) {
@@ -113,6 +137,11 @@ void set_times(std::function<double(const dki_product &, int)> times, double oth
     const Guard guard(device().lock);
     device().settings.times = std::move(times);
     device().settings.other_ms = other;
+}
+
+void set_timing(Timing timing) {
+    const Guard guard(device().lock);
+    device().settings.timing = timing;
 }
 
 void set_dependent_launches(double milliseconds, bool work) {

@@ -33,7 +33,8 @@ void reset();
 
 /// Who comes next. Seeds 0 … 4: as late as dependencies allow (what isn't waited for doesn't run at
 /// all); each stream in turn; always the oldest stream that can; always the newest; at once, when
-/// it is queued. Seeds from 5 on: at random. Nodes of a graph follow the same rule.
+/// it is queued. Seeds from 5 on: at random. Nodes of a graph follow the same rule. At first
+/// $DELTAK_EMULATED_SCHEDULE, or 0.
 void set_schedule(uint64_t seed);
 constexpr uint64_t schedules = 8; ///< seeds 0 … 7 are a good sample
 
@@ -92,6 +93,14 @@ void set_algorithms(std::function<int(const dki_product &)> known);
 /// second 0.5, the third 2. Everything else takes `other` (0.01 at first).
 void set_times(std::function<double(const dki_product &, int algorithm)> times,
                double other = 0.01);
+
+/// What events tell: the emulation's own clock; the host's, when they are reached; or, between one that
+/// is reached and the next, a random time. With the last two no measurement is like another, as on a real
+/// GPU, so that what is chosen by timing is another thing each time: the random one makes every choice
+/// come, again the same for the same schedule. At first $DELTAK_EMULATED_CLOCK (model, host, random), or
+/// the model's.
+enum class Timing { model, host, random };
+void set_timing(Timing timing);
 
 /// How long a kernel takes that is launched dependently, in ms (0.01 at first), and whether the
 /// launch works at all.

@@ -75,7 +75,7 @@ void run_node(Device &d, const Stream &stream, GraphRun &run, size_t node) {
         seen.join(run.seen[before]);
     }
     if (it.mark)
-        note(d, it.mark, start, seen);
+        note(d, it.mark, d.time(start), seen);
     else
         d.perform(it.work, it.chain, seen);
     run.done[node] = true;

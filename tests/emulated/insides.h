@@ -34,6 +34,7 @@ struct Settings {
     std::function<int(const dki_product &)> known = all_algorithms;
     std::function<double(const dki_product &, int)> times = usual_times;
     double other_ms = 0.01, dependent_ms = 0.01;
+    Timing timing = Timing::model;
     bool dependent_works = true;
     int kernels = 0; ///< for which compute capability they were compiled, as 80; 0 = the device's
     double contention = 0;
@@ -75,6 +76,10 @@ struct Device {
     Policy policy = Policy::late;
     std::mt19937_64 random;
     size_t turn = 0;
+    void follow(uint64_t seed);
+    double random_time = 0;
+    /// What an event says that is reached now, where the emulation's own clock says `model`.
+    double time(double model);
     Stream *add_stream(bool blocking);
     /// NULL, with a report, if there is none of that handle.
     Stream *stream(cudaStream_t handle, const char *call);
@@ -133,6 +138,18 @@ class Call {
 
 /// From now on an access that ends the program is explained (crash.cpp).
 void speak_when_dying();
+
+/// How a kernel went.
+struct Ran {
+    cudaError_t error = cudaSuccess;
+    bool waited = true; ///< every thread has waited for the work before it
+};
+/// Queues a kernel, whichever way it is run.
+cudaError_t submit_kernel(cudaStream_t stream, const std::string &name, bool dependent,
+                          std::function<Ran()> run);
+/// The same for one of the project's: the thread has to have made the GPU its current one.
+cudaError_t submit_our_kernel(cudaStream_t stream, const std::string &name, bool dependent,
+                              std::function<Ran()> run);
 
 /// From now on the thread emulator's launches are the device's.
 void take_launches();

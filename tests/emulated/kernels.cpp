@@ -11,22 +11,38 @@ namespace emulated {
 namespace {
 
 /// Runs a kernel under watch.
-void run_kernel(const std::string &name, bool dependent, const std::function<void()> &run,
+void run_kernel(const std::string &name, bool dependent, const std::function<Ran()> &run,
                 Footprint &touched) {
     Device &d = device();
     ++d.counts.kernels;
     d.counts.dependent_kernels += dependent;
     Watch watch(name, dependent);
-    run();
+    const Ran ran = run();
     watch.into(touched);
+    if (ran.error) return d.lose(ran.error);
+    if (dependent && !ran.waited)
+        d.report(name + ": launched dependently, and doesn't wait for the work before it");
 }
 
-cudaError_t submit_kernel(const dki_queue *queue, const std::string &name,
-                          std::function<void()> run) {
+/// Launches of the thread emulator. Below 9.0 nvcc leaves the wait out.
+int launch_emulated(void *stream, const char *kernel, std::function<simt::Outcome()> run) {
+    const auto *queue = static_cast<const dki_queue *>(stream);
+    return submit_our_kernel(
+        static_cast<cudaStream_t>(queue->stream), kernel, queue->dependent, [=] {
+            const simt::Outcome outcome = run();
+            const int compiled_for = device().settings.kernels;
+            return Ran{outcome.well ? cudaSuccess : cudaErrorLaunchFailure,
+                       outcome.waited && (compiled_for == 0 || compiled_for >= 90)};
+        });
+}
+
+} // namespace
+
+cudaError_t submit_kernel(cudaStream_t stream, const std::string &name, bool dependent,
+                          std::function<Ran()> run) {
     const Call call("cudaLaunchKernelExC");
     if (call.error) return call.error;
     Device &d = call.device;
-    const bool dependent = queue->dependent;
     if (dependent && d.settings.major < 9) {
         d.report(name + ": programmatic stream serialization needs compute capability 9.0");
         return noted(cudaErrorNotSupported);
@@ -38,38 +54,28 @@ cudaError_t submit_kernel(const dki_queue *queue, const std::string &name,
                  },
                  dependent ? d.settings.dependent_ms : d.settings.other_ms,
                  cudaGraphNodeTypeKernel};
-    return d.submit(static_cast<cudaStream_t>(queue->stream), "a kernel launch", std::move(work));
+    return d.submit(stream, "a kernel launch", std::move(work));
 }
 
-/// Launches of the project's kernels: the thread has to have made the GPU its current one.
-int launch_ours(void *stream, const char *kernel, std::function<simt::Outcome()> run) {
+cudaError_t submit_our_kernel(cudaStream_t stream, const std::string &name, bool dependent,
+                              std::function<Ran()> run) {
     if (!in_context()) {
         const Guard guard(device().lock);
-        device().report(std::string(kernel) +
-                        ": launched while the GPU isn't the thread's current");
+        device().report(name + ": launched while the GPU isn't the thread's current");
     }
-    const std::string name = kernel;
-    const auto *queue = static_cast<const dki_queue *>(stream);
-    const bool dependent = queue->dependent;
-    return submit_kernel(queue, name, [=] {
-        const simt::Outcome outcome = run();
-        if (!outcome.well) device().lose(cudaErrorLaunchFailure);
-        const int compiled_for = device().settings.kernels;
-        const bool waited = outcome.waited && (compiled_for == 0 || compiled_for >= 90);
-        if (dependent && outcome.well && !waited)
-            device().report(name +
-                            ": launched dependently, and doesn't wait for the work before it");
+    return submit_kernel(stream, name, dependent, std::move(run));
+}
+
+int launch(const void *queue, std::function<void()> run, const std::string &name) {
+    const auto *on = static_cast<const dki_queue *>(queue);
+    return submit_kernel(static_cast<cudaStream_t>(on->stream), name, on->dependent, [=] {
+        run();
+        return Ran{};
     });
 }
 
-} // namespace
-
-int launch(const void *queue, std::function<void()> run, const std::string &name) {
-    return submit_kernel(static_cast<const dki_queue *>(queue), name, std::move(run));
-}
-
 void take_launches() {
-    simt::set_launch_hook(launch_ours);
+    simt::set_launch_hook(launch_emulated);
 }
 
 } // namespace emulated

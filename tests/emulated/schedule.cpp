@@ -2,6 +2,7 @@
 #include "insides.h"
 
 #include <algorithm>
+#include <chrono>
 
 namespace emulated {
 
@@ -111,6 +112,19 @@ size_t Device::choose(size_t count) {
     return random() % count;
 }
 
+double Device::time(double model) {
+    using milliseconds = std::chrono::duration<double, std::milli>;
+    switch (settings.timing) {
+    case Timing::model:
+        return model;
+    case Timing::host:
+        return milliseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
+    case Timing::random:
+        break;
+    }
+    return random_time += std::uniform_real_distribution<>(0.5, 2)(random);
+}
+
 /// Takes the first item off, or one node of it.
 void Device::step(Stream &stream) {
     Item &item = stream.front();
@@ -119,7 +133,7 @@ void Device::step(Stream &stream) {
         stream.clock = std::max(stream.clock, item.wait->time);
         stream.seen.join(item.wait->seen);
     } else if (item.record) {
-        item.record->time = stream.clock;
+        item.record->time = time(stream.clock);
         item.record->seen = stream.seen;
         item.record->over = true;
     } else if (item.graph) {

@@ -3,6 +3,7 @@
 #include "support_emulated.h"
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 #include <thread>
 
@@ -168,6 +169,53 @@ TEST_F(GpuTest, EventsKeepTheVirtualTime) {
     EXPECT_EQ(ms, 0.75);
     EXPECT_EQ(dki_gpu_event_elapsed(gpu, first, without, &ms), DK_E_DEVICE) << "keeps no time";
     for (dki_event event : {first, last, without}) dki_gpu_event_destroy(gpu, event);
+}
+
+/// As far apart as three stretches of 0.5 to 2 ms, whatever the work takes, and not the same twice.
+TEST_F(GpuTest, EventsTellRandomTimesWhereTheyAreToldTo) {
+    set_timing(Timing::random);
+    const dki_event first = event(true), between = event(true), last = event(true);
+    std::set<double> told;
+    for (int i = 0; i < 10; ++i) {
+        for (dki_event next : {first, between, between, last})
+            ASSERT_EQ(dki_gpu_event_record(gpu, next, one), DK_OK);
+        ASSERT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
+        double ms = 0;
+        ASSERT_EQ(dki_gpu_event_elapsed(gpu, first, last, &ms), DK_OK);
+        EXPECT_GE(ms, 1.5);
+        EXPECT_LE(ms, 6);
+        told.insert(ms);
+    }
+    EXPECT_EQ(told.size(), 10u);
+    for (dki_event made : {first, between, last}) dki_gpu_event_destroy(gpu, made);
+}
+
+/// On the host's clock between two records is at least what the work between them took, in a graph, too.
+TEST_F(GpuTest, EventsTellTheHostsTimeWhereTheyAreToldTo) {
+    set_timing(Timing::host);
+    const auto nap = std::chrono::milliseconds(3);
+    const dki_event first = event(true), last = event(true);
+    const auto queue = [&] {
+        ASSERT_EQ(dki_gpu_event_mark(gpu, first, one), DK_OK);
+        ASSERT_EQ(launch(one, [=] { std::this_thread::sleep_for(nap); }), 0);
+        ASSERT_EQ(dki_gpu_event_mark(gpu, last, one), DK_OK);
+    };
+    const auto expect_a_nap = [&] {
+        double ms = 0;
+        ASSERT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
+        ASSERT_EQ(dki_gpu_event_elapsed(gpu, first, last, &ms), DK_OK);
+        EXPECT_GE(ms, 3);
+    };
+    queue();
+    expect_a_nap();
+    dki_graph *graph = nullptr;
+    ASSERT_EQ(dki_gpu_capture_begin(gpu, one), DK_OK);
+    queue();
+    ASSERT_EQ(dki_gpu_capture_end(gpu, one, &graph), DK_OK);
+    ASSERT_EQ(dki_gpu_graph_launch(gpu, graph, one), DK_OK);
+    expect_a_nap();
+    dki_gpu_graph_destroy(gpu, graph);
+    for (dki_event made : {first, last}) dki_gpu_event_destroy(gpu, made);
 }
 
 // --- graphs ------------------------------------------------------------------------------------
