@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Tables and charts from the JSON that compare.py wrote: no figure is typed by hand.
+"""Tables and charts from the JSON that compare.py and defaults.py wrote: no figure is typed by hand.
 
     bench/report.py            writes the tables between <!-- bench:NAME --> and
-                               <!-- /bench:NAME --> in README.md and docs/performance.md, and
-                               docs/bench-*.svg
+                               <!-- /bench:NAME --> in README.md, docs/performance.md and
+                               docs/results.md, and docs/bench-*.svg
     bench/report.py --check    says whether they are what the JSON gives, and changes nothing
     bench/report.py --print    the tables of --results, on standard output
 
@@ -17,12 +17,14 @@ import re
 import sys
 
 import charts
+import learning_report
 from contestants import NAMES
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-PAGES = ["README.md", os.path.join("docs", "performance.md")]
+PAGES = ["README.md", os.path.join("docs", "performance.md"), os.path.join("docs", "results.md")]
 DEVICES = {"cpu": "a CPU", "cuda": "a GPU"}
 LIBRARIES, BF16 = "cpu-libraries", "cpu-bf16"
+DEFAULTS, BEFORE = "defaults", "defaults-before"
 # What a step on a CPU should take at the most, of its bare products; and a peer's at the least.
 FLOOR_TARGETS = {"k1024": 1.08, "mnist": 1.15, "narrow": 1.25}
 PEER_TARGETS = {"torch": 1.25, "sklearn": 3.0}
@@ -250,6 +252,9 @@ def blocks(results):
     made[BF16] = (full_table(bf16) + "\n\n" + origin(bf16)) if bf16 else not_run("cpu")
     libraries = results.get(LIBRARIES)
     made[LIBRARIES] = library_table(libraries) if libraries else not_run("cpu")
+    learnt = results.get(DEFAULTS)
+    made[DEFAULTS] = (learning_report.defaults_table(learnt, results.get(BEFORE)) if learnt else
+                      "*Not measured yet: bench/defaults.py.*")
     return made
 
 
@@ -268,7 +273,7 @@ def fill(page, text, made):
 
 
 def load(folder):
-    names = [LIBRARIES, BF16]
+    names = [LIBRARIES, BF16, DEFAULTS, BEFORE]
     for device in DEVICES:
         names += [device] + [f"{device}-{sweep}" for sweep in SWEEPS]
     results = {}
@@ -309,12 +314,12 @@ def main():
     results = load(options.results or os.path.join(options.root, "bench", "results"))
     made = blocks(results)
     if options.print:
-        text = "\n\n".join(made[name] for name in results)
+        text = "\n\n".join(made[name] for name in results if name in made)
         print(re.sub(r"^!\[.*\n\n", "", text, flags=re.MULTILINE))  # there's no picture
         return 0
     wanted = {page: fill(page, read(os.path.join(options.root, page)), made) for page in PAGES}
     drawn = charts.draw({name: result for name, result in results.items()
-                         if name not in (LIBRARIES, BF16)})
+                         if name not in (LIBRARIES, BF16, DEFAULTS, BEFORE)})
     if drawn is None:
         print("report: no matplotlib here; the charts are left as they are", file=sys.stderr)
     wanted.update({os.path.join("docs", name): text for name, text in (drawn or {}).items()})
