@@ -71,6 +71,27 @@ inline int wait_for(pid_t child) {
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+// Waits for what a child does, for as long as a busy machine takes: false if it has ended without.
+template <class Seen> bool wait_until(pid_t child, const Seen &seen) {
+    for (; !seen(); usleep(200)) {
+        siginfo_t ended{};
+        if (waitid(P_PID, child, &ended, WEXITED | WNOHANG | WNOWAIT) == 0 && ended.si_pid == child)
+            return seen();
+    }
+    return true;
+}
+
+// Sends the signal if `still` holds of the child, which is halted meanwhile; false if it doesn't any more.
+template <class Still> bool signal_while(pid_t child, int number, const Still &still) {
+    kill(child, SIGSTOP);
+    siginfo_t how{};
+    waitid(P_PID, child, &how, WEXITED | WSTOPPED | WNOWAIT);
+    const bool holds = how.si_code == CLD_STOPPED && still();
+    if (holds) kill(child, number);
+    kill(child, SIGCONT);
+    return holds;
+}
+
 class Command : public ::testing::Test {
   protected:
     void SetUp() override {

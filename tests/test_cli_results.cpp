@@ -272,9 +272,8 @@ TEST_F(Command, SavesTheModelSoFarOnASignal) {
                                    "--epochs", "1000000", "--device", "cpu", "--out", model},
                                   "", path("stdout"));
         // A plain line an epoch: the first says that training is under way.
-        for (int i = 0; i < 1000 && slurp(directory / "stderr").find("epoch") == std::string::npos;
-             ++i)
-            usleep(10000);
+        wait_until(child,
+                   [&] { return slurp(directory / "stderr").find("epoch") != std::string::npos; });
         kill(child, number);
         EXPECT_EQ(wait_for(child), 128 + number);
         EXPECT_NE(slurp(directory / "stderr").find("the model so far is in"), std::string::npos);
@@ -286,16 +285,25 @@ TEST_F(Command, SavesTheModelSoFarOnASignal) {
 
 // A signal after the last step stops a run as one before it: a script's Ctrl-C must end the script.
 TEST_F(Command, ReportsASignalThatCameWhileSaving) {
-    fs::create_directory(directory / "models");
-    const std::string model = path("models/m");
-    // 64 MB: what is left to write when the unfinished file shows takes longer than a kill.
-    const pid_t child = start({"train", "--data", "synth:teacher", "--rows", "8", "--features", "2",
-                               "--hidden", "4000,4000", "--optimizer", "sgd", "--epochs", "1",
-                               "--device", "cpu", "--quiet", "--out", model},
-                              "", path("stdout"));
-    for (int i = 0; i < 60000 && fs::is_empty(directory / "models"); ++i) usleep(500);
-    kill(child, SIGTERM);
-    EXPECT_EQ(wait_for(child), 128 + SIGTERM);
+    const fs::path folder = directory / "models";
+    const std::string model = (folder / "m").string();
+    // 64 MB: a while to write. On a busy machine the file may be there before this process has seen that it
+    // was begun.
+    const Words words = {"train", "--data",   "synth:teacher", "--rows",      "8",     "--features",
+                         "2",     "--hidden", "4000,4000",     "--optimizer", "sgd",   "--epochs",
+                         "1",     "--device", "cpu",           "--quiet",     "--out", model};
+    bool saving = false;
+    int code = 0;
+    for (int tries = 0; tries < 20 && !saving; ++tries) {
+        fs::remove_all(folder);
+        fs::create_directory(folder);
+        const pid_t child = start(words, "", path("stdout"));
+        wait_until(child, [&] { return !fs::is_empty(folder); });
+        saving = signal_while(child, SIGTERM, [&] { return !fs::exists(model); });
+        code = wait_for(child);
+    }
+    ASSERT_TRUE(saving);
+    EXPECT_EQ(code, 128 + SIGTERM);
     EXPECT_NE(slurp(directory / "stderr").find("the model so far is in"), std::string::npos);
     EXPECT_EQ(run({"inspect", model}).code, 0);
 }

@@ -367,7 +367,7 @@ TEST(Threads, AForkedChildTrainsInAContextOfItsOwnOnTheCpu) {
         const pid_t child = fork();
         ASSERT_GE(child, 0);
         if (child == 0) {
-            alarm(60); // a child that hangs is a failure, too
+            alarm(240); // a child that hangs is a failure, too
             _exit(run() == before ? 0 : 1);
         }
         int status = 0;

@@ -52,7 +52,7 @@ class Survival : public Command {
     bool stop(int number) {
         fs::remove(directory / "stderr");
         const pid_t child = start(train(model(), saving()), "", path("stdout"));
-        for (int i = 0; i < 100000 && !has_file("checkpoint-"); ++i) usleep(100);
+        wait_until(child, [&] { return has_file("checkpoint-"); });
         kill(child, number);
         const int code = wait_for(child);
         EXPECT_EQ(code, 128 + number) << slurp(directory / "stderr");
@@ -77,7 +77,7 @@ TEST_F(Survival, ASignalEndsARunThatGoesOnByTheHint) {
     support::promise(checkpoints, "the command stopped by a signal, and resumed", 2);
 }
 
-// While the first one's checkpoint is being written: 60 MB take longer than a kill.
+// While the first one's checkpoint is being written: 60 MB take a while.
 TEST_F(Survival, ASecondSignalStopsAtOnceAndLeavesAllWhole) {
     const Words words = {"train",      "--data",   "synth:teacher", "--rows",       "8",
                          "--features", "2",        "--hidden",      "2200,2200",    "--optimizer",
@@ -88,18 +88,14 @@ TEST_F(Survival, ASecondSignalStopsAtOnceAndLeavesAllWhole) {
     for (int tries = 0; tries < 10 && !by_signal; ++tries) {
         fs::remove_all(folder());
         const pid_t child = start(words, "", path("stdout"));
-        for (int i = 0; i < 100000 && !fs::exists(folder()); ++i) usleep(100);
+        ASSERT_TRUE(wait_until(child, [&] { return fs::exists(folder()); }));
         usleep(200000); // training
         kill(child, SIGINT);
+        const auto writing = [&] { return has_file(".deltak-"); };
+        wait_until(child, writing);
+        signal_while(child, SIGINT, writing);
         int status = 0;
-        pid_t ended = 0;
-        while (!has_file(".deltak-") && (ended = waitpid(child, &status, WNOHANG)) == 0)
-            usleep(100);
-        if (ended == 0) {
-            kill(child, SIGINT);
-            ended = waitpid(child, &status, 0);
-        }
-        ASSERT_EQ(ended, child);
+        ASSERT_EQ(waitpid(child, &status, 0), child);
         by_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
         expect_whole();
         if (!by_signal) continue; // it was done before

@@ -236,6 +236,7 @@ class FullDisk : public Folders {
     World heard{&Log::call, &log};
     int64_t full_from = 0;
     bool room_again = false; // when a save has failed
+    useconds_t pause = 5000; // between steps; doubles, so that 14 of them are a minute
 
     void SetUp() override {
         Folders::SetUp();
@@ -259,11 +260,11 @@ class FullDisk : public Folders {
         options.checkpoint_keep = 1;
         options.progress_user = this;
         options.progress = [](void *user, const dk_progress *progress) {
-            const auto *self = static_cast<FullDisk *>(user);
+            auto *self = static_cast<FullDisk *>(user);
             if (progress->step == self->full_from) limit_files(1000);
             if (progress->step < self->full_from) return 0;
             if (self->log.errors == 0)
-                usleep(50000); // for the thread that writes when it has the time
+                usleep(self->pause *= 2); // the thread that writes runs when nothing else does
             else if (self->room_again)
                 limit_files(RLIM_INFINITY);
             return 0;

@@ -29,7 +29,7 @@ struct Levels {
 // A thread that was joined may be listed for a moment longer.
 void expect_back_at(const Levels &before) {
     Levels now;
-    for (int i = 0; i < 2000 && now.threads > before.threads; ++i) {
+    for (int i = 0; i < 60000 && now.threads > before.threads; ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(1));
         now = Levels();
     }
