@@ -54,7 +54,6 @@ struct Hooks {
 struct Launch {
     std::string kernel; ///< its mangled name
     Dim grid, block;
-    size_t dynamic_shared = 0;        ///< bytes
     void *const *arguments = nullptr; ///< one for each parameter, as cudaLaunchKernelExC takes them
     uint64_t seed = 0;                ///< the order of blocks, and of warps between barriers
     uint64_t steps = uint64_t{1} << 28; ///< instructions of a warp, after which its loop is endless
