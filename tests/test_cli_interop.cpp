@@ -18,9 +18,11 @@ TEST_F(Command, ItsModelsRunInPyTorch) {
         _exit(127);
     }
     const int code = wait_for(child);
-    if (code == 127) GTEST_SKIP() << python << " can't be run: set DELTAK_PYTHON";
+    if (code == 127) GTEST_SKIP() << python << " can't be run: DELTAK_PYTHON names another";
     if (code == 77)
-        GTEST_SKIP() << python << " lacks a package (set DELTAK_PYTHON): " << slurp(log);
+        GTEST_SKIP() << "a model isn't opened in PyTorch: DELTAK_PYTHON names a Python with numpy, "
+                        "torch and safetensors; of "
+                     << python << ": " << slurp(log);
     EXPECT_EQ(code, 0) << slurp(log);
 }
 

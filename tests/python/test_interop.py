@@ -29,7 +29,7 @@ try:
     from safetensors import safe_open
     from torch import nn
 except ImportError as error:
-    print(f"skipped: {error}")
+    print(error)
     sys.exit(77)
 
 U = 2.0**-24
