@@ -52,7 +52,7 @@ template <dk_optimizer KIND, class T>
 __global__ void update_kernel(dki_update_range op, bool packed) {
     dki_wait_for_earlier();
     constexpr int N = UPDATE_LANES;
-    if (op.state->bad_tick || op.state->skip) return;
+    if (dki_is_latched(op.state) || op.state->skip) return;
     dki_rule rule = op.rule;
     rule.kind = KIND;
     const dki_rate rate = op.state->rate;
