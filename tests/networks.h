@@ -19,15 +19,19 @@ using operations::Random;
 class Context {
   public:
     explicit Context(int threads = 2, dk_precision precision = DK_FP32,
-                     const char *device = device::name(), const dk_allocator *allocator = nullptr) {
+                     const char *device = device::name(), const dk_allocator *allocator = nullptr,
+                     bool deterministic = false) {
         dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
         options.device = device;
         options.no_plan_cache = true;
         options.threads = threads;
         options.precision = precision;
+        options.deterministic = deterministic;
         if (allocator) options.allocator = *allocator;
         EXPECT_EQ(DK_OK, dk_context_create(&context_, &options)) << dk_error_text();
     }
+    /// One in which nothing is chosen by timing.
+    static Context repeatable() { return Context(2, DK_FP32, device::name(), nullptr, true); }
     ~Context() { dk_context_destroy(context_); }
     Context(const Context &) = delete;
     Context &operator=(const Context &) = delete;

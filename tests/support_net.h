@@ -28,15 +28,23 @@ using Session = std::unique_ptr<dk_session, Destroy<&dk_session_destroy>>;
 using Predictor = std::unique_ptr<dk_predictor, Destroy<&dk_predictor_destroy>>;
 
 /// A context on the device that is tested; `allocator` must outlive everything made from it.
-inline Context open_context(int threads = 1, const dk_allocator *allocator = nullptr) {
+inline Context open_context(int threads = 1, const dk_allocator *allocator = nullptr,
+                            bool deterministic = false) {
     dk_context_options options = DK_CONTEXT_OPTIONS_INIT;
     options.device = device::name();
     options.no_plan_cache = true; // nothing of a test's in the user's folders
     options.threads = threads;
+    options.deterministic = deterministic;
     if (allocator) options.allocator = *allocator;
     dk_context *context = nullptr;
     EXPECT_EQ(dk_context_create(&context, &options), DK_OK) << dk_error_text();
     return Context(context);
+}
+
+/// One that computes the bits of every other that is opened so: a GPU's algorithms are chosen by timing
+/// otherwise, which may choose others each time.
+inline Context open_repeatable(int threads = 1) {
+    return open_context(threads, nullptr, true);
 }
 
 inline dk_layer layer(int64_t width, dk_activation activation) {

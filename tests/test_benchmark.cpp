@@ -111,7 +111,7 @@ List expected(bool early, bool apart, bool decides) {
 }
 
 TEST(Benchmark, TracesTheStepInTheOrderOfQueueing) {
-    const Context context;
+    const Context context = Context::repeatable(); // two lanes
     const bool early = context.get()->backend->early_updates;
     const bool apart = context.get()->backend->updates_apart;
     Bench bench(context, sgd(), DK_LOSS_SOFTMAX_CROSS_ENTROPY);
@@ -126,7 +126,7 @@ TEST(Benchmark, TracesTheStepInTheOrderOfQueueing) {
 }
 
 TEST(Benchmark, TracesFrozenLayersAsTheyAreTrained) {
-    const Context context;
+    const Context context = Context::repeatable(); // two lanes
     const bool early = context.get()->backend->early_updates;
     Bench bench(context, sgd(), DK_LOSS_SOFTMAX_CROSS_ENTROPY,
                 {layer(4, DK_RELU, 0, true), layer(3, DK_IDENTITY)});

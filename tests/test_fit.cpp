@@ -382,7 +382,7 @@ TEST_F(Fit, RestoresTheBestEpochWhereAllRan) {
 
 TEST_F(Fit, TheSameSeedGivesTheSameBitsAtAnyNumberOfThreads) {
     auto run = [&](int threads, uint64_t net_seed, uint64_t seed, std::string *file) {
-        support::Context own = support::open_context(threads);
+        support::Context own = support::open_repeatable(threads);
         support::Dataset data = support::synth(own.get(), "synth:spirals", 300);
         support::Net net;
         {

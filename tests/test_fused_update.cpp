@@ -405,13 +405,19 @@ int64_t step_that_tells(const Context &context, size_t k, dk_activation g) {
 
 // Where only the sum in dW overflows, fp32 sees it at once in the lowest layer, whose update stays outside
 // of the product, and in the others one step late: even behind a ReLU, which hides NaN from the loss,
-// 0·∞ in the next data gradient shows it. In bf16 whoever casts sees it.
+// 0·∞ in the next data gradient shows it. In bf16 whoever casts sees it. A context that times may find the
+// kernel faster that updates behind the product, and tells of it in the same step.
 TEST(FusedTrainingOnAGpu, AnOverflowInTheSumAloneIsReportedOneStepLateAtTheLatest) {
-    Context context;
+    Context timed;
+    const Context untimed = Context::repeatable();
     for (dk_activation g : {DK_IDENTITY, DK_RELU}) {
-        EXPECT_EQ(1, step_that_tells(context, 1, g));
-        EXPECT_EQ(2, step_that_tells(context, 2, g));
-        EXPECT_EQ(2, step_that_tells(context, 3, g));
+        EXPECT_EQ(1, step_that_tells(untimed, 1, g));
+        EXPECT_EQ(1, step_that_tells(timed, 1, g));
+        for (size_t k : {2, 3}) {
+            EXPECT_EQ(2, step_that_tells(untimed, k, g));
+            const int64_t step = step_that_tells(timed, k, g);
+            EXPECT_TRUE(step == 1 || step == 2) << step;
+        }
     }
     if (!devices::has_precision(DK_BF16)) return; // compute capability 7.5
     Context bf16(2, DK_BF16);

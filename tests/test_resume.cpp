@@ -45,6 +45,8 @@ struct Process {
         options.no_plan_cache = true;
         options.precision = run.precision;
         options.threads = 1;
+        options.deterministic =
+            true; // whole and interrupted runs would each time a GPU's algorithms
         dk_context *made = nullptr;
         EXPECT_EQ(dk_context_create(&made, &options), DK_OK) << dk_error_text();
         context.reset(made);

@@ -69,7 +69,7 @@ template <class Work> void at_once(int count, const Work &work) {
 TEST(Threads, ContextsTrainAtOnceWithTheBitsOfEachAlone) {
     const int count = 2, rounds = device::is_cpu() ? 3 : 1;
     const auto run = [](int i) {
-        const support::Context context = support::open_context(2);
+        const support::Context context = support::open_repeatable(2);
         const support::Dataset set = classes(context.get(), static_cast<uint64_t>(1 + i));
         return train(set.get(), static_cast<uint64_t>(1 + i));
     };
