@@ -128,6 +128,44 @@ TEST_F(Statistics, AConstantColumnHasSigmaOne) {
     dk_dataset_destroy(set);
 }
 
+// Two neighbouring numbers are one, rounded in two ways; a spread of 64 such steps, or of whole numbers,
+// is a spread. Breaks if the step follows the type and not the numbers: floats stay floats as doubles.
+TEST_F(Statistics, AColumnWithinRoundingIsConstant) {
+    const int64_t rows = 400;
+    const float near_float = std::nextafterf(0.3f, 1);
+    const struct {
+        double a, b;
+        bool constant;
+    } cases[] = {{0.1 + 0.2, 0.3, true},
+                 {-0.3, std::nextafter(-0.3, 0), true},
+                 {1e100, std::nextafter(1e100, 0), true},
+                 {1e18 + 0x1p7, 1e18, true}, // beyond 2^53 whole numbers are rounded, too
+                 {0.3f, near_float, true},
+                 {0.3, 0.3 * (1 + 64 * 0x1p-52), false},
+                 {0.3f, 0.3f * (1 + 64 * 0x1p-23f), false},
+                 {0.3, 0.3 * (1 + 0x1p-24), false}, // one step of a float, and no floats
+                 {1.7e9 + 0.25, 1.7e9 + 0.75, false},
+                 {16777216, 16777220, false},
+                 {9007199254740991, 9007199254740992, false},
+                 {0, 1e-100, false}};
+    for (const auto &c : cases) {
+        std::vector<double> x(rows);
+        std::vector<float> narrow(rows);
+        for (int64_t i = 0; i < rows; ++i)
+            x[i] = i % 2 ? c.a : c.b, narrow[i] = static_cast<float>(x[i]);
+        const bool floats = static_cast<float>(c.a) == c.a && static_cast<float>(c.b) == c.b;
+        dk_dataset *sets[] = {make(x, DK_F64, rows, 1),
+                              floats ? make(narrow, DK_F32, rows, 1) : nullptr};
+        for (dk_dataset *set : sets) {
+            if (!set) continue;
+            double mean = 0, sigma = 0;
+            ASSERT_EQ(dki_dataset_statistics(set, &mean, &sigma, nullptr, nullptr), DK_OK);
+            EXPECT_EQ(sigma == 1.0, c.constant) << c.a << " " << c.b << " " << sigma;
+            dk_dataset_destroy(set);
+        }
+    }
+}
+
 TEST_F(Statistics, OfTargetsAndOfAPart) {
     const int64_t rows = 200;
     std::vector<float> x(rows), y(rows * 2);

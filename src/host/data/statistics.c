@@ -17,7 +17,10 @@
 #include <math.h>
 #include <string.h>
 
-enum { BLOCK = 1024 };
+enum {
+    BLOCK = 1024,
+    ROUNDINGS = 2 /* steps from number to number that a constant may spread over */
+};
 
 /** Running sums of d = x − shift and, in the second pass, of d². */
 typedef struct sums {
@@ -58,60 +61,85 @@ static void add_row(sums *to, int64_t first, const double *values, int64_t count
     }
 }
 
+/* Columns of numbers: the features of a set, or its targets. */
+typedef struct table {
+    const dk_dataset *set;
+    const void *elements;
+    dk_dtype type;
+    int64_t row_stride, col_stride, columns;
+} table;
+
+/* `count` values of a row from a column on. */
+static void read_row(const table *from, int64_t row, int64_t column, int64_t count, double *to) {
+    dki_view_f64(from->elements, from->type, row * from->row_stride + column * from->col_stride,
+                 from->col_stride, count, to);
+}
+
 /* Row by row, for rows that lie together. */
-static void pass_by_rows(const dk_dataset *set, sums *to) {
-    const dki_storage *storage = set->storage;
+static void pass_by_rows(const table *from, sums *to) {
     double values[BLOCK];
-    for (int64_t i = 0; i < set->rows; ++i) {
-        int64_t start = dki_dataset_row(set, i) * storage->row_stride;
+    for (int64_t i = 0; i < from->set->rows; ++i)
         for (int64_t j = 0; j < to->columns; j += BLOCK) {
             int64_t count = to->columns - j < BLOCK ? to->columns - j : BLOCK;
-            dki_view_f64(storage->features, storage->type, start + j * storage->col_stride,
-                         storage->col_stride, count, values);
+            read_row(from, dki_dataset_row(from->set, i), j, count, values);
             add_row(to, j, values, count);
         }
+}
+
+/* The values of a column in rows first … first+count−1 of the set. */
+static void read_column(const table *from, int64_t column, int64_t first, int64_t count,
+                        double *to) {
+    const int64_t start = column * from->col_stride;
+    if (!from->set->subset) {
+        dki_view_f64(from->elements, from->type, start + first * from->row_stride, from->row_stride,
+                     count, to);
+        return;
     }
+    for (int64_t k = 0; k < count; ++k)
+        read_row(from, from->set->subset[first + k], column, 1, to + k);
 }
 
 /* Column by column, for columns that lie together (Fortran order). */
-static void pass_by_columns(const dk_dataset *set, sums *to) {
-    const dki_storage *storage = set->storage;
+static void pass_by_columns(const table *from, sums *to) {
     double values[BLOCK];
-    for (int64_t j = 0; j < to->columns; ++j) {
-        int64_t start = j * storage->col_stride;
-        for (int64_t i = 0; i < set->rows; i += BLOCK) {
-            int64_t count = set->rows - i < BLOCK ? set->rows - i : BLOCK;
-            if (!set->subset)
-                dki_view_f64(storage->features, storage->type, start + i * storage->row_stride,
-                             storage->row_stride, count, values);
-            else
-                for (int64_t k = 0; k < count; ++k)
-                    dki_view_f64(storage->features, storage->type,
-                                 start + set->subset[i + k] * storage->row_stride, 1, 1,
-                                 values + k);
+    for (int64_t j = 0; j < to->columns; ++j)
+        for (int64_t i = 0; i < from->set->rows; i += BLOCK) {
+            int64_t count = from->set->rows - i < BLOCK ? from->set->rows - i : BLOCK;
+            read_column(from, j, i, count, values);
             add(to, j, values, count);
         }
-    }
 }
 
-static void pass_over_features(const dk_dataset *set, sums *to) {
-    if (set->storage->row_stride >= set->storage->col_stride)
-        pass_by_rows(set, to);
+static void pass_over(const table *from, sums *to) {
+    if (from->row_stride >= from->col_stride)
+        pass_by_rows(from, to);
     else
-        pass_by_columns(set, to);
+        pass_by_columns(from, to);
 }
 
-static void pass_over_targets(const dk_dataset *set, sums *to) {
-    const dki_storage *storage = set->storage;
+/* The largest step, relative to a number, from one number to the next in the format that a column's
+ * values were rounded to. Whole numbers up to 2^53 are exact: 0. What is a float throughout was most
+ * likely computed in floats; the numbers tell, not their file's type, so that equal numbers give
+ * equal results. */
+static double step_of(const table *from, int64_t column) {
     double values[BLOCK];
-    for (int64_t i = 0; i < set->rows; ++i) {
-        int64_t start = dki_dataset_row(set, i) * to->columns;
-        for (int64_t j = 0; j < to->columns; j += BLOCK) {
-            int64_t count = to->columns - j < BLOCK ? to->columns - j : BLOCK;
-            dki_view_f64(storage->targets, DK_F64, start + j, 1, count, values);
-            add_row(to, j, values, count);
+    bool whole = true, floats = true;
+    for (int64_t i = 0; i < from->set->rows && (whole || floats); i += BLOCK) {
+        int64_t count = from->set->rows - i < BLOCK ? from->set->rows - i : BLOCK;
+        read_column(from, column, i, count, values);
+        for (int64_t k = 0; k < count; ++k) {
+            whole = whole && values[k] == trunc(values[k]) && fabs(values[k]) <= 0x1p53;
+            floats = floats && (double)(float)values[k] == values[k];
         }
     }
+    return whole ? 0 : floats ? (double)FLT_EPSILON : DBL_EPSILON;
+}
+
+/* Whether a column's spread is what rounding makes of one number, as of 0.1 + 0.2 and 0.3. Divided by
+ * such a σ, any other value would be a million. */
+static bool is_rounding(const table *from, int64_t column, double mean, double sigma) {
+    const double most = ROUNDINGS * (double)FLT_EPSILON * fabs(mean);
+    return sigma <= most && sigma <= ROUNDINGS * step_of(from, column) * fabs(mean);
 }
 
 /* A sum that isn't finite has seen a value that isn't, or overflowed: find out which. */
@@ -137,33 +165,25 @@ static bool all_finite(const double *values, int64_t count) {
     return sum == 0;
 }
 
-/* The standard deviation; 1 of a column that is constant, but for the rounding of its numbers: 0.1 + 0.2
- * beside 0.3, say, would become a feature of size 1, and 0.3000001 one of 10⁹. Values that differ by a
- * few units in the last place have a σ below 4 ε |μ|, ε that of the type that they are stored in. */
-static double spread(double variance, double mean, dk_dtype type) {
-    const double epsilon = type == DK_F32 ? (double)FLT_EPSILON : DBL_EPSILON;
-    if (!isfinite(variance)) return variance;
-    const double sigma = variance > 0 ? sqrt(variance) : 0.0;
-    return sigma > 4 * epsilon * fabs(mean) ? sigma : 1.0;
-}
-
 /* `first` is x₀, `squares` scratch; [columns] each. On return mean and sigma are final, or one of
  * them holds what isn't finite. */
-static void two_passes(const dk_dataset *set, int64_t columns, dk_dtype type,
-                       void (*pass)(const dk_dataset *, sums *), const double *first,
-                       double *squares, double *mean, double *sigma) {
-    double n = (double)set->rows;
+static void two_passes(const table *from, double *first, double *squares, double *mean,
+                       double *sigma) {
+    const int64_t columns = from->columns;
+    const double n = (double)from->set->rows;
+    read_row(from, dki_dataset_row(from->set, 0), 0, columns, first);
     memset(mean, 0, (size_t)columns * sizeof *mean);
     memset(sigma, 0, (size_t)columns * sizeof *sigma);
     memset(squares, 0, (size_t)columns * sizeof *squares);
-    pass(set, &(sums){columns, first, mean, NULL});
+    pass_over(from, &(sums){columns, first, mean, NULL});
     for (int64_t j = 0; j < columns; ++j) mean[j] = first[j] + mean[j] / n;
     if (!all_finite(mean, columns)) return;
-    pass(set, &(sums){columns, mean, sigma, squares}); /* sigma holds Σd for the moment */
+    pass_over(from, &(sums){columns, mean, sigma, squares}); /* sigma holds Σd for the moment */
     for (int64_t j = 0; j < columns; ++j) {
         double d = sigma[j], variance = (squares[j] - d * d / n) / n;
         mean[j] += d / n;
-        sigma[j] = spread(variance, mean[j], type);
+        sigma[j] = variance > 0 ? sqrt(variance) : (isfinite(variance) ? 0.0 : variance);
+        if (is_rounding(from, j, mean[j], sigma[j])) sigma[j] = 1.0;
     }
 }
 
@@ -179,21 +199,19 @@ dk_status dki_dataset_statistics(const dk_dataset *dataset, double *feature_mean
                     "the sums of the columns"));
     dk_status status = DK_OK;
     double *first = scratch, *squares = scratch + most;
-    int64_t row = dki_dataset_row(dataset, 0);
-    dki_view_f64(storage->features, storage->type, row * storage->row_stride, storage->col_stride,
-                 features, first);
-    two_passes(dataset, features, storage->type, pass_over_features, first, squares, feature_mean,
-               feature_sigma);
+    const table x = {
+        dataset, storage->features, storage->type, storage->row_stride, storage->col_stride,
+        features};
+    const table y = {dataset, storage->targets, DK_F64, targets, 1, targets};
+    two_passes(&x, first, squares, feature_mean, feature_sigma);
     if (!all_finite(feature_mean, features)) {
         status = explain(dataset, feature_mean);
     } else if (!all_finite(feature_sigma, features)) {
         status = explain(dataset, feature_sigma);
     } else if (target_mean) {
-        /* Targets were found finite when they were read, and numbers in the range of
-         * a float can't overflow these sums. */
-        dki_view_f64(storage->targets, DK_F64, row * targets, 1, targets, first);
-        two_passes(dataset, targets, DK_F64, pass_over_targets, first, squares, target_mean,
-                   target_sigma);
+        /* Targets were found within the range of floats when they were read: these sums can't
+         * overflow. */
+        two_passes(&y, first, squares, target_mean, target_sigma);
     }
     dki_release(&storage->context->allocator, scratch);
     return status;
