@@ -323,21 +323,23 @@ typedef enum dk_dtype { DK_F32 = 0, DK_F64 = 1, DK_U8 = 2, DK_I32 = 3, DK_I64 = 
 
 /** A caller's arrays as a data set. Exactly one of labels and targets, or neither. */
 typedef struct dk_arrays {
-    size_t size;           /**< sizeof(dk_arrays) */
-    int64_t rows;          /**< number of samples */
-    int64_t features;      /**< n_0 */
-    const void *x;         /**< [rows, features] of x_type, row-major; borrowed until the last
+    size_t size;               /**< sizeof(dk_arrays) */
+    int64_t rows;              /**< number of samples */
+    int64_t features;          /**< n_0 */
+    const void *x;             /**< [rows, features] of x_type, row-major; borrowed until the last
                                 data set that was made from it is destroyed */
-    dk_dtype x_type;       /**< DK_U8 is treated as an image: one scale for all features */
-    const int32_t *labels; /**< [rows] class indices in 0 … classes−1; copied */
-    int64_t classes;       /**< number of classes, with labels */
-    const float *targets;  /**< [rows, target_count], row-major; copied */
-    int64_t target_count;  /**< n_L, with targets */
-    const float *weights;  /**< [rows] sample weights ≥ 0, or NULL; copied */
+    dk_dtype x_type;           /**< DK_U8 is treated as an image: one scale for all features */
+    const int32_t *labels;     /**< [rows] class indices in 0 … classes−1; copied */
+    int64_t classes;           /**< number of classes, with labels */
+    const float *targets;      /**< [rows, target_count], row-major; copied */
+    int64_t target_count;      /**< n_L, with targets */
+    const float *weights;      /**< [rows] sample weights ≥ 0, or NULL; copied */
+    const double *targets_f64; /**< in place of targets, where floats lose what matters, such as
+                                    the seconds of a time since 1970; copied */
 } dk_arrays;
 
 #define DK_ARRAYS_INIT                                                                             \
-    { sizeof(dk_arrays), 0, 0, NULL, DK_F32, NULL, 0, NULL, 0, NULL }
+    { sizeof(dk_arrays), 0, 0, NULL, DK_F32, NULL, 0, NULL, 0, NULL, NULL }
 
 /** A data set over the caller's arrays. Features are looked through for NaN and Inf once.
  *  DK_E_ARGUMENT, DK_E_SHAPE, DK_E_DATA (a label out of range, a negative weight),
@@ -529,7 +531,10 @@ DK_API dk_status dk_net_freeze(dk_net *net, size_t layer, bool frozen);
 
 /** Learns from a training set how its features become inputs, and its targets outputs; and takes
  *  over its class names. u8 images: x/255 for all features alike. Others: (x − μ_j)/σ_j with the mean
- *  and the population standard deviation of column j, in double; a constant column gets σ = 1.
+ *  and the population standard deviation of column j, in double, whatever type the
+ *  data have, so that equal numbers give equal networks; a constant column gets σ = 1. Constant is
+ *  also what spreads over some last bits alone, as 0.1 + 0.2 and 0.3 do: σ ≤ 2ε|μ|, where ε is a
+ *  float's 2⁻²³ if all its values are floats, else 2⁻⁵² (whole numbers up to 2⁵³ are exact: ε = 0).
  *  Regression targets likewise, but for the sigmoid cross-entropy; metrics and predictions come back
  *  in original units. Saved with the model; applied wherever a data set or dk_predict meets the
  *  network. A failure leaves the network's old preprocessing.
@@ -850,6 +855,10 @@ DK_API dk_status dk_predict(const dk_net *net, const float *x, int64_t rows, flo
 
 /** The same for every row of a data set, whose labels are not looked at. y [rows, n_L]. */
 DK_API dk_status dk_predict_dataset(const dk_net *net, const dk_dataset *dataset, float *y);
+
+/** The same in double: of targets that a float can't hold, such as seconds since 1970, which
+ *  dk_predict_dataset rounds. */
+DK_API dk_status dk_predict_dataset_f64(const dk_net *net, const dk_dataset *dataset, double *y);
 
 /** Buffers for predictions that are kept between calls. */
 typedef struct dk_predictor dk_predictor;

@@ -108,13 +108,16 @@ int cli_predict(int argc, char **argv) {
         goto out;
     }
     dk_net_desc desc = DK_NET_DESC_INIT;
+    dk_preprocessing scaling;
     status = dk_net_load(&net, context, choices.model);
     if (!status) status = dk_net_describe(net, &desc);
+    if (!status) status = dk_net_preprocessing(net, &scaling);
     if (status) {
         code = cli_fail(CLI_AT_MODEL, status);
         goto out;
     }
     p.net = net;
+    p.target_scale = scaling.target_scale;
     p.inputs = desc.inputs;
     p.outputs = desc.layers[desc.layer_count - 1].width;
     p.classes = desc.loss == DK_LOSS_SOFTMAX_CROSS_ENTROPY || dk_net_class_name(net, 0);

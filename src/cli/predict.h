@@ -12,10 +12,11 @@ typedef struct predictor {
     const dk_net *net;
     dk_data_options options; /* how tables are read: like the network's, without labels */
     int64_t inputs, outputs;
-    bool classes;       /* write class names, else numbers */
-    bool probabilities; /* write a class's probability a column */
-    bool named;         /* rows have names, which come first */
-    bool begun;         /* the header is written, where there is one */
+    bool classes;              /* write class names, else numbers */
+    const float *target_scale; /* 1/σ of each target, or NULL */
+    bool probabilities;        /* write a class's probability a column */
+    bool named;                /* rows have names, which come first */
+    bool begun;                /* the header is written, where there is one */
     FILE *out;
 } predictor;
 

@@ -17,12 +17,13 @@ static dk_status check_shape(const dk_arrays *arrays) {
                     dki_mul(bytes, (size_t)arrays->features, &bytes) && bytes <= PTRDIFF_MAX,
                 DK_E_SHAPE, "dk_arrays: x of %lld × %lld doesn't fit the address space",
                 (long long)arrays->rows, (long long)arrays->features);
-    DKI_REQUIRE(!(arrays->labels && arrays->targets), DK_E_ARGUMENT,
-                "dk_arrays has labels and targets: give one of them, and NULL for the other");
+    DKI_REQUIRE(!!arrays->labels + !!arrays->targets + !!arrays->targets_f64 <= 1, DK_E_ARGUMENT,
+                "dk_arrays has several of labels and targets and targets_f64: give one of them, "
+                "and NULL for the others");
     DKI_REQUIRE(!arrays->labels || (arrays->classes >= 1 && arrays->classes <= INT32_MAX),
                 DK_E_SHAPE, "dk_arrays.classes is %lld: with labels it is the number of classes",
                 (long long)arrays->classes);
-    DKI_REQUIRE(!arrays->targets || arrays->target_count >= 1, DK_E_SHAPE,
+    DKI_REQUIRE(!(arrays->targets || arrays->targets_f64) || arrays->target_count >= 1, DK_E_SHAPE,
                 "dk_arrays.target_count is %lld: with targets it is their number in a row",
                 (long long)arrays->target_count);
     return DK_OK;
@@ -43,17 +44,20 @@ static dk_status copy_labels(dki_storage *storage, const dk_arrays *arrays) {
 
 static dk_status copy_targets(dki_storage *storage, const dk_arrays *arrays) {
     size_t count = 0;
+    const dk_dtype type = arrays->targets ? DK_F32 : DK_F64;
+    const void *targets = arrays->targets ? (const void *)arrays->targets : arrays->targets_f64;
     DKI_REQUIRE(dki_mul((size_t)arrays->rows, (size_t)arrays->target_count, &count), DK_E_SHAPE,
                 "dk_arrays: targets of %lld × %lld don't fit the address space",
                 (long long)arrays->rows, (long long)arrays->target_count);
-    for (size_t i = 0; i < count; ++i)
-        DKI_REQUIRE(isfinite(arrays->targets[i]), DK_E_NONFINITE,
-                    "dk_arrays: target %zu of row %zu is %g", i % (size_t)arrays->target_count,
-                    i / (size_t)arrays->target_count, (double)arrays->targets[i]);
     storage->task = DK_TASK_REGRESSION;
     storage->target_count = arrays->target_count;
     DKI_TRY(dki_new(&storage->context->allocator, &storage->targets, count, "the targets"));
-    dki_view_f64(arrays->targets, DK_F32, 0, 1, (int64_t)count, storage->targets);
+    dki_view_f64(targets, type, 0, 1, (int64_t)count, storage->targets);
+    for (size_t i = 0; i < count; ++i)
+        DKI_REQUIRE(isfinite((float)storage->targets[i]), DK_E_NONFINITE,
+                    "dk_arrays: target %zu of row %zu is %g: targets are within a float's range",
+                    i % (size_t)arrays->target_count, i / (size_t)arrays->target_count,
+                    storage->targets[i]);
     return DK_OK;
 }
 
@@ -77,7 +81,7 @@ static dk_status fill(dki_storage *storage, const dk_arrays *arrays) {
     storage->col_stride = 1;
     DKI_TRY(dki_storage_check_finite(storage));
     if (arrays->labels) DKI_TRY(copy_labels(storage, arrays));
-    if (arrays->targets) DKI_TRY(copy_targets(storage, arrays));
+    if (arrays->targets || arrays->targets_f64) DKI_TRY(copy_targets(storage, arrays));
     if (arrays->weights) DKI_TRY(copy_weights(storage, arrays));
     return DK_OK;
 }

@@ -5,6 +5,7 @@
 #include "model/transfer.h"
 #include "train/batch.h"
 
+#include <float.h>
 #include <math.h>
 
 /* Running sums of one target column: Welford's, so that a large mean costs no digits. */
@@ -115,13 +116,16 @@ static void add_regression(dki_evaluator *evaluator, int64_t seen, int64_t rows,
 
 static void finish_regression(const dki_evaluator *evaluator, int64_t outputs,
                               dk_metrics *metrics) {
+    const double *shift = evaluator->session->net->targets.shift, rows = (double)metrics->samples;
     double square = 0.0, absolute = 0.0, r2 = 0.0, count = (double)(metrics->samples * outputs);
     int64_t spread_columns = 0;
     for (int64_t j = 0; j < outputs; ++j) {
         const column_sums *column = &evaluator->columns[j];
         square += column->square_error;
         absolute += column->absolute_error;
-        if (column->spread > 0.0) {
+        /* Numbers that differ in their last bits have no spread (data/statistics.c). */
+        const double least = 2 * DBL_EPSILON * fabs(column->mean + (shift ? shift[j] : 0.0));
+        if (sqrt(column->spread / rows) > least) {
             r2 += 1.0 - column->square_error / column->spread;
             ++spread_columns;
         }
