@@ -51,21 +51,23 @@ void Block::race(const Warp &warp, unsigned lane, const char *what, unsigned oth
     warp.fault(lane, std::string("race in shared memory: ") + what + who + " without a barrier");
 }
 
-void Block::read(const Warp &warp, unsigned lane, uint64_t address, size_t bytes) {
+bool Block::read(const Warp &warp, unsigned lane, uint64_t address, size_t bytes) {
     check(warp, lane, address, bytes);
     const unsigned thread = warp.first + lane;
     const size_t unit = grid.kernel.shared_unit;
+    bool known = true;
     for (size_t at = address / unit; at < (address + bytes) / unit; ++at) {
         Trace &trace = traces_[at];
-        if (trace.written < begun_) warp.fault(lane, "reads shared memory that nobody wrote");
+        known &= trace.known && trace.written >= begun_;
         if (trace.written == passed_ && trace.writer != thread)
             race(warp, lane, "reads what was written by ", trace.writer);
         trace.reader = trace.read == passed_ && trace.reader != thread ? several : thread;
         trace.read = passed_;
     }
+    return known;
 }
 
-void Block::write(const Warp &warp, unsigned lane, uint64_t address, size_t bytes) {
+void Block::write(const Warp &warp, unsigned lane, uint64_t address, size_t bytes, bool known) {
     check(warp, lane, address, bytes);
     const unsigned thread = warp.first + lane;
     const size_t unit = grid.kernel.shared_unit;
@@ -77,6 +79,7 @@ void Block::write(const Warp &warp, unsigned lane, uint64_t address, size_t byte
             race(warp, lane, "writes what was read by ", trace.reader);
         trace.written = passed_;
         trace.writer = thread;
+        trace.known = known;
     }
 }
 

@@ -25,8 +25,9 @@ class Block {
     void run(Dim index, std::mt19937_64 &random);
 
     /// Notes that a thread reads or writes shared memory, which others may do only across a barrier.
-    void read(const Warp &warp, unsigned lane, uint64_t address, size_t bytes);
-    void write(const Warp &warp, unsigned lane, uint64_t address, size_t bytes);
+    /// Returns whether what it reads is known: was written, and not with what wasn't known itself.
+    bool read(const Warp &warp, unsigned lane, uint64_t address, size_t bytes);
+    void write(const Warp &warp, unsigned lane, uint64_t address, size_t bytes, bool known);
     std::byte *shared(uint64_t address) { return shared_.data() + address; }
 
     Grid &grid;
@@ -37,6 +38,7 @@ class Block {
     struct Trace {
         uint64_t written = 0, read = 0; ///< barriers passed before
         unsigned writer = 0, reader = 0;
+        bool known = false;
     };
     static constexpr unsigned several = ~0u;
 

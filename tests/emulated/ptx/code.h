@@ -37,8 +37,10 @@ struct Op {
     uint32_t target = 0;       ///< of a branch
     uint32_t line = 0;         ///< of the module's text
     uint8_t writes = 0, reads = 0;
+    uint8_t demands = 0; ///< a bit for each of what it reads: must have been written
     Kind kind = compute;
-    bool unless = false; ///< the guard is to be false
+    Access access = Access::read; ///< of what lies at the address
+    bool unless = false;          ///< the guard is to be false
 };
 
 enum class Special : uint8_t { tid, ntid, ctaid, nctaid };

@@ -17,6 +17,8 @@ static Forms all_forms() {
     return forms;
 }
 
+constexpr uint8_t all_of_them = 0xff;
+
 static bool starts_with(std::string_view text, std::string_view with) {
     return text.substr(0, with.size()) == with;
 }
@@ -96,6 +98,8 @@ void Decoder::decode_access(Op &op, std::string_view name, const Operands &opera
     address(op, operands[is_load], memory.space == Space::shared ? Width::b32 : Width::b64);
     if (memory.space == Space::shared)
         kernel_.shared_unit = std::min(kernel_.shared_unit, memory.bytes);
+    op.access = is_load ? Access::read : Access::write;
+    if (memory.is_relaxed && memory.space == Space::global) op.access = Access::atomic;
     Register first = {no_cell, memory.bytes == 8   ? Width::b64
                                : memory.bytes == 4 ? Width::b32
                                                    : Width::b16};
@@ -104,6 +108,8 @@ void Decoder::decode_access(Op &op, std::string_view name, const Operands &opera
         is_load ? writes(op, value, first.width) : reads(op, value, first.width);
     op.execute = is_load ? load(memory, first.width) : store(memory, first.width);
     if (!op.execute) throw std::runtime_error("no such access");
+    op.demands =
+        !is_load && memory.space == Space::global ? all_of_them : 1; // at least the address
 }
 
 /// atom.global.cas.b64 old, [address], equal, with
@@ -120,6 +126,8 @@ void Decoder::decode_atomic(Op &op, std::string_view name, const Operands &opera
     if (!atomic.execute || operands.size() != atomic.operands + 2)
         throw std::runtime_error("no such atomic operation");
     op.execute = atomic.execute;
+    op.access = Access::atomic;
+    op.demands = all_of_them;
     writes(op, operands[0], atomic.width);
     address(op, operands[1], Width::b64);
     for (size_t i = 2; i < operands.size(); ++i) reads(op, operands[i], atomic.width);
@@ -157,7 +165,7 @@ static void exchange(Warp &warp, const Op &op) {
     const uint32_t *const a = warp.lanes<uint32_t>(op.from[0]);
     const uint32_t *const b = warp.lanes<uint32_t>(op.from[1]);
     const uint32_t *const c = warp.lanes<uint32_t>(op.from[2]);
-    uint32_t values[lane_count], inside = 0;
+    uint32_t values[lane_count], inside = 0, unknown = 0;
     for (unsigned lane = 0; lane < lane_count; ++lane) {
         const uint32_t segment = c[lane] >> 8 & 31,
                        last = (lane & segment) | (c[lane] & 31 & ~segment);
@@ -167,8 +175,10 @@ static void exchange(Warp &warp, const Op &op) {
         if ((warp.active >> lane & 1) && !(warp.active >> source & 1))
             warp.fault(lane, "a shuffle from a lane that doesn't take part");
         values[lane] = a[source];
+        unknown |= (warp.unknown >> source & 1) << lane;
         inside |= static_cast<uint32_t>(is_inside) << lane;
     }
+    warp.unknown = unknown;
     put<uint32_t>(warp, op.into[0], values);
     if (op.writes == 2) warp.set_predicate(op.into[1], inside);
 }
@@ -177,6 +187,7 @@ static void exchange(Warp &warp, const Op &op) {
 void Decoder::decode_shuffle(Op &op, const Operands &operands) {
     op.kind = Op::shuffle;
     op.execute = exchange;
+    op.demands = 0b1110; // all but the values
     const size_t bar = operands[0].find('|');
     writes(op, operands[0].substr(0, bar), Width::b32);
     if (bar != std::string_view::npos) writes(op, operands[0].substr(bar + 1), Width::predicate);

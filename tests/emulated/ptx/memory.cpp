@@ -20,7 +20,7 @@ template <class Space> void find_addresses(Warp &warp, const Op &op, Addresses &
 template <class Space, class Element, class Register> void load(Warp &warp, const Op &op) {
     Addresses addresses;
     find_addresses<Space>(warp, op, addresses);
-    Space::touch(warp, Access::read, addresses, sizeof(Element) * op.writes);
+    Space::touch(warp, op.access, addresses, sizeof(Element) * op.writes);
     for (unsigned i = 0; i < op.writes; ++i) {
         auto *const to = warp.lanes<typename Aliased<Stored<Register>>::type>(op.into[i]);
         for_lanes(warp.active, [&](unsigned lane) {
@@ -34,7 +34,7 @@ template <class Space, class Element, class Register> void load(Warp &warp, cons
 template <class Space, class Element> void store(Warp &warp, const Op &op) {
     Addresses addresses;
     find_addresses<Space>(warp, op, addresses);
-    Space::touch(warp, Access::write, addresses, sizeof(Element) * (op.reads - 1u));
+    Space::touch(warp, op.access, addresses, sizeof(Element) * (op.reads - 1u));
     for_lanes(warp.active, [&](unsigned lane) {
         std::byte *to = Space::at(warp, addresses[lane]);
         for (unsigned i = 1; i < op.reads; ++i, to += sizeof(Element)) {
@@ -48,7 +48,7 @@ template <class Space, class Element> void store(Warp &warp, const Op &op) {
 template <class T, T (*f)(T, T, T)> void update(Warp &warp, const Op &op) {
     Addresses addresses;
     find_addresses<GlobalSpace>(warp, op, addresses);
-    GlobalSpace::touch(warp, Access::atomic, addresses, sizeof(T));
+    GlobalSpace::touch(warp, op.access, addresses, sizeof(T));
     T *const old = warp.lanes<T>(op.into[0]);
     const T *const a = warp.lanes<T>(op.from[1]), *const b = warp.lanes<T>(op.from[2]);
     for_lanes(warp.active, [&](unsigned lane) {
@@ -131,7 +131,10 @@ Memory memory_of(std::string_view name) {
             memory.elements = number(part.substr(1));
         else if (name.find('.') == std::string_view::npos)
             memory.type = part;
-        else if (part != "global" && part != "volatile" && part != "relaxed" && part != "nc")
+        else if (part == "volatile" ||
+                 part == "relaxed") // the former is the latter, for the system
+            memory.is_relaxed = true;
+        else if (part != "global" && part != "gpu" && part != "sys" && part != "nc")
             throw std::runtime_error("what is ." + part + "?");
         if (name.find('.') == std::string_view::npos) break;
     }

@@ -13,9 +13,10 @@ enum class Space { global, shared, parameters };
 
 struct Memory {
     Space space = Space::global;
-    size_t bytes = 0;    ///< of an element
-    size_t elements = 1; ///< of a vector
-    std::string type;    ///< of an element in memory, as "u8"
+    size_t bytes = 0;        ///< of an element
+    size_t elements = 1;     ///< of a vector
+    bool is_relaxed = false; ///< others may access it at the same time
+    std::string type;        ///< of an element in memory, as "u8"
 };
 
 /// Of the name of an ld, st or atom, without that first part; throws what it doesn't know.

@@ -42,6 +42,7 @@ const Signature &signature(const Module &module, const std::string &kernel);
 /// For which compute capability it was compiled, as 90.
 int capability(const Module &module);
 
+/// What may meet others' accesses to the same bytes is atomic: volatile and relaxed ones, too.
 enum class Access { read, write, atomic };
 
 struct Hooks {
@@ -61,7 +62,8 @@ struct Launch {
 
 struct Outcome {
     /// No thread did what it may not: touch memory outside of allocations, or at a misaligned address;
-    /// race in shared memory; part at a barrier or a shuffle; read what nobody wrote; run for ever.
+    /// race in shared memory; part at a barrier or a shuffle; run for ever; store, branch or find an
+    /// address by what nobody wrote to a register or to shared memory. Such a value may be handed on.
     bool well = true;
     /// Every thread executed griddepcontrol.wait before it touched global memory, and before it ended.
     bool waited = true;

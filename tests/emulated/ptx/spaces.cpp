@@ -74,10 +74,11 @@ void GlobalSpace::touch(Warp &warp, Access access, const Addresses &addresses, s
 void SharedSpace::touch(Warp &warp, Access access, const Addresses &addresses, size_t bytes) {
     Block &block = warp.block;
     for_lanes(warp.active, [&](unsigned lane) {
-        if (access == Access::read)
-            block.read(warp, lane, addresses[lane], bytes);
-        else
-            block.write(warp, lane, addresses[lane], bytes);
+        const uint32_t bit = 1u << lane;
+        if (access == Access::write)
+            block.write(warp, lane, addresses[lane], bytes, !(warp.unknown & bit));
+        else if (!block.read(warp, lane, addresses[lane], bytes))
+            warp.unknown |= bit;
     });
 }
 

@@ -165,10 +165,10 @@ TEST(PtxControl, ReportsEndlessLoops) {
     expect_well(small.run("mov.u32 %r0, 1;"));
 }
 
-TEST(PtxControl, ReportsReadsOfUnwrittenRegisters) {
+TEST(PtxControl, ReportsUsesOfUnwrittenRegisters) {
     Small small;
-    expect_fault(small.run("add.s32 %r0, %r1, 1;"), "reads a register that nothing was written to",
-                 "add.s32 %r0, %r1, 1");
+    const std::string use = "st.global.u32 [%first], %r0;", unknown = "uses what nobody wrote";
+    expect_fault(small.run("add.s32 %r0, %r1, 1;" + use), unknown, use);
     expect_fault(small.run(R"(
     setp.ne.s32 %p0, %tid, 9;
     @%p0 bra skip;
@@ -177,10 +177,15 @@ skip:
     setp.eq.s32 %p1, %tid, 4;
     @!%p1 bra end;
     add.s32 %r0, %r1, 1;
+    st.global.u32 [%first], %r0;
 end:
 )"),
-                 "thread (4, 0, 0): reads a register", "add.s32");
-    expect_fault(small.run("@%p0 bra end; end:"), "reads a predicate", "bra end");
+                 "thread (4, 0, 0): " + unknown, "st.global");
+    expect_fault(small.run("add.s64 %d0, %first, %d1; ld.global.u32 %r0, [%d0];"), unknown, "ld.");
+    expect_fault(small.run("atom.global.add.u32 %r0, [%first], %r1;"), unknown, "atom.");
+    expect_fault(small.run("st.shared.u32 [%r1], 0;"), unknown, "st.shared");
+    expect_fault(small.run("setp.eq.s32 %p0, %r1, 1; @%p0 bra end; end:"),
+                 "branches by what nobody wrote", "bra end");
     small.blocks = 2; // what the first block wrote isn't there for the second
     expect_fault(small.run(R"(
     setp.ge.s32 %p0, %index, 32;
@@ -188,8 +193,34 @@ end:
     mov.u32 %r1, 1;
 skip:
     add.s32 %r0, %r1, 1;
-)"),
-                 "block (1, 0, 0)", "add.s32");
+)" + use),
+                 "block (1, 0, 0)", use);
+}
+
+TEST(PtxControl, AllowsUnwrittenRegistersThatAreDropped) {
+    Small small;
+    expect_well(small.run(R"(
+    add.s32 %r0, %r9, 1;
+    selp.b32 %r0, %r0, 2, %p9;
+    mov.u32 %r0, 3;
+    st.global.u32 [%first], %r0;
+)"));
+}
+
+/// The value comes from another lane, and so does whether it is known.
+TEST(PtxControl, ShufflesWhatIsKnown) {
+    Small small;
+    const std::string some = R"(
+    setp.ge.s32 %p0, %tid, 16;
+    @%p0 bra all;
+    mov.u32 %r0, 7;
+all:
+    shfl.sync.bfly.b32 %r1, %r0, 16, 31, -1;
+    setp.lt.s32 %p1, %tid, 16;
+)";
+    expect_well(small.run(some + "@%p1 bra end; st.global.u32 [%first], %r1; end:"));
+    expect_fault(small.run(some + "@!%p1 bra end; st.global.u32 [%first], %r1; end:"),
+                 "thread (0, 0, 0): uses what nobody wrote", "st.global");
 }
 
 TEST(PtxControl, SaysWhoDidNotWaitForEarlierKernels) {

@@ -48,6 +48,19 @@ TEST(PtxMemory, HandsNeighboursToTheHookTogether) {
     EXPECT_EQ(small.touched, expected);
 }
 
+TEST(PtxMemory, TakesVolatileForAtomic) {
+    Small small;
+    expect_well(small.run(R"(
+    ld.volatile.global.u32 %r0, [%first];
+    st.volatile.global.u32 [%first], %r0;
+    ld.relaxed.sys.global.u64 %d0, [%first];
+    st.relaxed.gpu.global.u64 [%first], %d0;
+)"));
+    const std::vector<std::pair<Access, size_t>> expected = {
+        {Access::atomic, 4}, {Access::atomic, 4}, {Access::atomic, 8}, {Access::atomic, 8}};
+    EXPECT_EQ(small.touched, expected);
+}
+
 TEST(PtxMemory, ReportsTheThreadThatReadsOutside) {
     Small small;
     small.blocks = 33; // of 32 threads, for 1024 elements
@@ -167,9 +180,9 @@ TEST(PtxMemory, ReportsReadsOfUnwrittenSharedMemory) {
     st.shared.u32 [%r2], %tid;
 read:
     ld.shared.u32 %r4, [%r2];
+    st.global.u32 [%first], %r4;
 )"),
-                 "block (0, 0, 0), thread (3, 0, 0): reads shared memory that nobody wrote",
-                 "ld.shared");
+                 "block (0, 0, 0), thread (3, 0, 0): uses what nobody wrote", "st.global");
     small.threads = 1;
     expect_fault(small.run(R"(
     setp.eq.s32 %p0, %index, 1;
@@ -177,8 +190,31 @@ read:
     st.shared.u32 [shared], 1;
 read:
     ld.shared.u32 %r4, [shared];
+    st.global.u32 [%first], %r4;
 )"),
-                 "block (1, 0, 0)", "ld.shared");
+                 "block (1, 0, 0)", "st.global");
+    expect_fault(small.run(R"(
+    st.shared.u32 [shared], %r9; // hands on what nobody wrote
+    ld.shared.u32 %r4, [shared];
+    st.global.u32 [%first], %r4;
+)"),
+                 "uses what nobody wrote", "st.global");
+}
+
+TEST(PtxMemory, AllowsUnwrittenSharedMemoryThatIsDropped) {
+    Small small;
+    expect_well(small.run(slot + R"(
+    setp.ge.s32 %p0, %tid, 8;
+    @%p0 bra all;
+    st.shared.u32 [%r2], %tid;
+all:
+    bar.sync 0;
+    ld.shared.u32 %r4, [%r2];
+    add.s32 %r4, %r4, 1;
+    @%p0 bra end;
+    st.global.u32 [%first], %r4;
+end:
+)"));
 }
 
 TEST(PtxMemory, ReportsAccessOutsideOfSharedMemory) {

@@ -28,8 +28,8 @@ void Warp::restart() {
     waited = 0;
     steps_ = 0;
     groups_.assign(1, {0, live, State::ready});
-    written_.assign(kernel_.cells, 0);
-    for (const Kernel::Constant &constant : kernel_.constants) written_[constant.cell] = all_lanes;
+    known_.assign(kernel_.cells, 0);
+    for (const Kernel::Constant &constant : kernel_.constants) known_[constant.cell] = all_lanes;
     for (const Kernel::Filled &filled : kernel_.specials) fill(filled);
 }
 
@@ -48,7 +48,7 @@ void Warp::fill(const Kernel::Filled &filled) {
             filled.special == Special::tid ? unravel(first + lane, launch.block) : of_block();
         lanes<uint32_t>(filled.cell)[lane] = component(dim, filled.dimension);
     }
-    written_[filled.cell] = all_lanes;
+    known_[filled.cell] = all_lanes;
 }
 
 std::string Warp::describe(unsigned lane, const std::string &what) const {
@@ -116,24 +116,32 @@ void Warp::step() {
 }
 
 void Warp::compute(const Op &op) {
-    require_known(op);
+    unknown = unknown_of(op);
     op.execute(*this, op);
-    for (unsigned i = 0; i < op.writes; ++i) written_[op.into[i]] |= active;
+    for (unsigned i = 0; i < op.writes; ++i) {
+        uint32_t &known = known_[op.into[i]];
+        known = (known | active) & ~(active & unknown);
+    }
     ++at_;
 }
 
-void Warp::require_known(const Op &op) {
-    uint32_t unknown = 0;
-    for (unsigned i = 0; i < op.reads; ++i) unknown |= active & ~written_[op.from[i]];
-    if (unknown) fault(lowest(unknown), "reads a register that nothing was written to");
+/// The active lanes for which an operand isn't known. As long as it is only handed on, that is no fault:
+/// where a branch would spare no time, threads compute what they then drop.
+uint32_t Warp::unknown_of(const Op &op) const {
+    uint32_t some = 0;
+    for (unsigned i = 0; i < op.reads; ++i) {
+        const uint32_t lanes = active & ~known_[op.from[i]];
+        if (lanes && (op.demands >> i & 1)) fault(lowest(lanes), "uses what nobody wrote");
+        some |= lanes;
+    }
+    return some;
 }
 
 /// The active lanes for which the guard holds.
 uint32_t Warp::guarded(const Op &op) {
     if (op.guard == no_cell) return active;
-    if (!knows(op.guard, active))
-        fault(lowest(active & ~written_[op.guard]),
-              "reads a predicate that nothing was written to");
+    const uint32_t undecided = active & ~known_[op.guard];
+    if (undecided) fault(lowest(undecided), "branches by what nobody wrote");
     const uint32_t bits = predicate(op.guard);
     return active & (op.unless ? ~bits : bits);
 }
@@ -162,8 +170,8 @@ void Warp::leave(const Op &op) {
 
 /// The lanes of a mask execute a shuffle together, or not at all.
 void Warp::shuffle(const Op &op) {
-    require_known(op);
     join(State::at_shuffle);
+    unknown_of(op);
     const uint32_t *const masks = lanes<uint32_t>(op.from[3]);
     const uint32_t mask = masks[lowest(active)];
     for (uint32_t rest = active; rest; rest &= rest - 1)

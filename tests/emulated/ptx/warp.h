@@ -35,15 +35,16 @@ struct Warp {
         uint32_t &now = lanes<uint32_t>(cell)[0];
         now = (now & ~active) | (bits & active);
     }
-    bool knows(Cell cell, uint32_t of) const { return (of & ~written_[cell]) == 0; }
 
     /// `what` with the kernel, the thread and the line.
     [[noreturn]] void fault(unsigned lane, const std::string &what) const;
     std::string describe(unsigned lane, const std::string &what) const;
 
-    uint32_t active = 0;  ///< lanes that execute now
-    uint32_t live = 0;    ///< lanes that haven't ended
-    uint32_t waited = 0;  ///< lanes that executed griddepcontrol.wait
+    uint32_t active = 0; ///< lanes that execute now
+    uint32_t live = 0;   ///< lanes that haven't ended
+    uint32_t waited = 0; ///< lanes that executed griddepcontrol.wait
+    /// Lanes for which what the instruction writes isn't known: something that it reads nobody wrote.
+    uint32_t unknown = 0;
     const unsigned first; ///< thread of lane 0
     Block &block;
 
@@ -69,15 +70,15 @@ struct Warp {
     uint32_t guarded(const Op &op);
     void park(State state);
     void join(State state);
-    void require_known(const Op &op);
+    uint32_t unknown_of(const Op &op) const;
     void check_barrier();
 
     const Kernel &kernel_;
     const std::unique_ptr<Line[]> cells_;
-    std::vector<uint32_t> written_; ///< for each cell the lanes that have a value there
-    std::vector<Group> groups_;     ///< but for the one that runs
-    uint32_t at_ = 0;               ///< of the one that runs
-    uint32_t meets_ = 0;            ///< where the next group waits
+    std::vector<uint32_t> known_; ///< for each cell the lanes that have a value there
+    std::vector<Group> groups_;   ///< but for the one that runs
+    uint32_t at_ = 0;             ///< of the one that runs
+    uint32_t meets_ = 0;          ///< where the next group waits
     uint64_t steps_ = 0;
 };
 
