@@ -15,17 +15,22 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 PLACEHOLDERS = {"simt", "emulated"}
 
 
-def tests_of(build):
-    """The programs of a build, from what CMake wrote for ctest: a ctest of its own would begin the log of the
-    one that runs this anew. A program on another device is the same."""
-    written = "".join(path.read_text(encoding="utf-8") for path in pathlib.Path(build).rglob("CTestTestfile.cmake"))
-    names = set(re.findall(r"^add_test\((?:\[=*\[)?\"?(\w+)", written, re.M)) - PLACEHOLDERS
-    return {re.sub(r"^(gpu_|emulated_(75_)?)(?=test_)", "", name) for name in names}
-
-
 def tests_in_sources():
     """Also those that a build leaves out, without benchmarks or CUDA, say."""
     return {path.stem for path in (ROOT / "tests").rglob("test_*.cpp")}
+
+
+def programs(names, sources):
+    """gpu_test_x and emulated_test_x are test_x on another device."""
+    plain = {name: re.sub(r"^\w*?(?=test_)", "", name) for name in names - PLACEHOLDERS}
+    return {plain[name] if plain[name] in sources else name for name in plain}
+
+
+def tests_of(build):
+    """The names of a build's tests, from what CMake wrote for ctest: a ctest of its own would begin the log of the
+    one that runs this anew."""
+    written = "".join(path.read_text(encoding="utf-8") for path in pathlib.Path(build).rglob("CTestTestfile.cmake"))
+    return set(re.findall(r"^add_test\((?:\[=*\[)?\"?(\w+)", written, re.M))
 
 
 def documented(text):
@@ -49,16 +54,20 @@ def stale(tests, names, cmake):
 class Documented(unittest.TestCase):
     def test_every_test_has_a_row_and_every_row_a_test(self):
         names = documented((ROOT / "docs" / "testing.md").read_text(encoding="utf-8"))
-        tests = tests_of(BUILD) | tests_in_sources()
+        sources = tests_in_sources()
+        tests = programs(tests_of(BUILD), sources) | sources
         cmake = "".join(path.read_text(encoding="utf-8") for folder in ("tests", "bench")
                         for path in (ROOT / folder).rglob("CMakeLists.txt"))
         self.assertEqual(missing(tests, names), [], "add a row to docs/testing.md")
         self.assertEqual(stale(tests, names, cmake), [], "rows of docs/testing.md without a test")
 
     def test_what_it_finds(self):
-        text = "| program | what |\n| --- | --- |\n| `test_a`, `fuzz_*` | `test_c` |\n\n| file |\n| --- |\n| `test_d` |\n"
+        text = ("| program | what |\n| --- | --- |\n| `test_a`, `fuzz_*` | `test_c` |\n\n"
+                "| file |\n| --- |\n| `test_d` |\n")
         names = documented(text)
         self.assertEqual(names, {"test_a", "fuzz_*"})
+        self.assertEqual(programs({"gpu_test_a", "emulated_75_test_a", "b_test_b", "simt"}, {"test_a"}),
+                         {"test_a", "b_test_b"})
         self.assertEqual(missing({"test_a", "test_ab", "fuzz_csv"}, names), ["test_ab"])
         self.assertEqual(stale({"test_a"}, names, ""), ["fuzz_*"])
         self.assertEqual(stale({"fuzz_csv"}, names, "NAME test_a\n"), [])
