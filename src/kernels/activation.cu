@@ -20,29 +20,32 @@ template <class T> struct operands {
     const dki_step_state *state;
 };
 
-/** The bias of a pack of columns. −0 leaves every number as it is, +0 wouldn't. */
+/** The bias of a pack of columns, `count` of them in the row. −0 leaves every number as it is, +0
+ *  wouldn't. */
 template <class T, int N>
-DKI_DEVICE void load_bias(float (&b)[N], const operands<T> &op, int64_t col) {
-    if (op.b && op.b_packed) {
-        dki_load(b, op.b + col);
+DKI_DEVICE void load_bias(float (&b)[N], const operands<T> &op, int64_t col, int64_t count) {
+    if (op.b) {
+        dki_load_some(b, op.b + col, count, op.b_packed, -0.0f);
         return;
     }
 #pragma unroll
-    for (int j = 0; j < N; ++j) b[j] = op.b ? op.b[col + j] : -0.0f;
+    for (int j = 0; j < N; ++j) b[j] = -0.0f;
 }
 
-/** A full pack of columns, in every stride-th row. */
+/** A pack of columns, in every stride-th row. */
 template <dk_activation KIND, class T>
 DKI_DEVICE void activate_packs(const operands<T> &op, const dki_dropout &dropout, int64_t first,
                                int64_t stride, int64_t col) {
     enum { N = dki_lanes<T>::COUNT };
+    const int64_t count = op.cols - col;
     float b[N];
-    load_bias(b, op, col);
+    load_bias(b, op, col, count);
     for (int64_t row = first; row < op.rows; row += DKI_IN_FLIGHT * stride) {
         dki_pack<T> product[DKI_IN_FLIGHT];
 #pragma unroll
         for (int i = 0; i < DKI_IN_FLIGHT; ++i)
-            if (row + i * stride < op.rows) product[i].load(op.product.at(row + i * stride, col));
+            if (row + i * stride < op.rows)
+                product[i].load_row(op.product.at(row + i * stride, col), count, op.packed);
 #pragma unroll
         for (int i = 0; i < DKI_IN_FLIGHT; ++i) {
             const int64_t at = row + i * stride;
@@ -51,28 +54,11 @@ DKI_DEVICE void activate_packs(const operands<T> &op, const dki_dropout &dropout
             product[i].get(x);
 #pragma unroll
             for (int j = 0; j < N; ++j) x[j] += b[j];
-            if (op.z.data) dki_store(op.z.at(at, col), x);
+            if (op.z.data) dki_store_some(op.z.at(at, col), x, count, op.packed);
 #pragma unroll
             for (int j = 0; j < N; ++j) x[j] = dki_activation(KIND, op.g.alpha, x[j]);
             dropout.apply(x, at, col);
-            dki_store(op.a.at(at, col), x);
-        }
-    }
-}
-
-/** The columns col … end − 1, one element at a time. */
-template <dk_activation KIND, class T>
-DKI_DEVICE void activate_elements(const operands<T> &op, const dki_dropout &dropout, int64_t first,
-                                  int64_t stride, int64_t col, int64_t end) {
-#pragma unroll 1
-    for (; col < end; ++col) {
-        const float b = op.b ? op.b[col] : -0.0f;
-#pragma unroll 1
-        for (int64_t row = first; row < op.rows; row += stride) {
-            const float z = dki_to_float(*op.product.at(row, col)) + b;
-            if (op.z.data) *op.z.at(row, col) = dki_from_float<T>(z);
-            const float a = dropout.apply(dki_activation(KIND, op.g.alpha, z), row, col);
-            *op.a.at(row, col) = dki_from_float<T>(a);
+            dki_store_some(op.a.at(at, col), x, count, op.packed);
         }
     }
 }
@@ -84,12 +70,9 @@ __global__ void __launch_bounds__(DKI_THREADS, DKI_RESIDENT_BLOCKS)
     const int64_t pack = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int64_t first = (int64_t)blockIdx.y * blockDim.y + threadIdx.y;
     const int64_t stride = (int64_t)gridDim.y * blockDim.y;
-    const int64_t col = pack * dki_lanes<T>::COUNT, end = col + dki_lanes<T>::COUNT;
+    const int64_t col = pack * dki_lanes<T>::COUNT;
     const dki_dropout dropout(op.g, op.state);
-    if (op.packed && end <= op.cols)
-        activate_packs<KIND>(op, dropout, first, stride, col);
-    else
-        activate_elements<KIND>(op, dropout, first, stride, col, end < op.cols ? end : op.cols);
+    if (col < op.cols) activate_packs<KIND>(op, dropout, first, stride, col);
 }
 
 template <class T> int launch(dki_stream stream, const dki_linear_forward *op) {

@@ -40,30 +40,21 @@ template <int LANES> DKI_DEVICE float dki_add_parts(dki_sum_memory<LANES> &memor
     return sum;
 }
 
-/** The sums of what `source` says of a tile: source.packs(row, stride, end, col, sums) adds full
- *  packs of Source::ROWS rows row, row + stride, … below end; source.element(row, col) is one
- *  element. Both may write as they go: they are called once for each element. */
+/** The sums of what `source` says of a tile: source.packs(row, stride, end, col, sums) adds the packs at
+ *  col of Source::ROWS rows row, row + stride, … below end; beyond the row's end sums may be anything.
+ *  It may write as it goes: it is called once for each pack. */
 template <class T, class Source>
-DKI_DEVICE void dki_sum_columns(const Source &source, const dki_sum_tile &tile, bool packed,
+DKI_DEVICE void dki_sum_columns(const Source &source, const dki_sum_tile &tile,
                                 dki_sum_memory<dki_lanes<T>::COUNT> &memory) {
     enum { N = dki_lanes<T>::COUNT };
     const int64_t pack = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int64_t col = pack * N, first = tile.first + threadIdx.y;
     float *parts = memory.parts + (threadIdx.y * blockDim.x + threadIdx.x) * N;
-    if (packed && col + N <= tile.cols) {
+    if (col < tile.cols) {
         float sums[N] = {};
         for (int64_t row = first; row < tile.end; row += Source::ROWS * blockDim.y)
             source.packs(row, blockDim.y, tile.end, col, sums);
         if (tile.sums) dki_store(parts, sums);
-    } else {
-#pragma unroll 1
-        for (int j = 0; j < N && col + j < tile.cols; ++j) {
-            float sum = 0.0f;
-#pragma unroll 1
-            for (int64_t row = first; row < tile.end; row += blockDim.y)
-                sum += source.element(row, col + j);
-            if (tile.sums) parts[j] = sum;
-        }
     }
     if (!tile.sums) return;
     const float sum = dki_add_parts<N>(memory);

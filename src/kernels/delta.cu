@@ -28,12 +28,14 @@ template <dk_activation KIND, class T> struct delta_source {
 
     DKI_DEVICE void packs(int64_t row, int64_t stride, int64_t end, int64_t col,
                           float (&sums)[N]) const {
+        const int64_t count = op.cols - col;
         dki_pack<T> delta[ROWS], saved[ROWS];
 #pragma unroll
         for (int i = 0; i < ROWS; ++i) {
             if (row + i * stride >= end) break;
-            delta[i].load(op.delta.at(row + i * stride, col));
-            if (KIND != DK_IDENTITY) saved[i].load(op.saved.at(row + i * stride, col));
+            const int64_t at = row + i * stride;
+            delta[i].load_row(op.delta.at(at, col), count, op.packed);
+            if (KIND != DK_IDENTITY) saved[i].load_row(op.saved.at(at, col), count, op.packed);
         }
 #pragma unroll
         for (int i = 0; i < ROWS; ++i) {
@@ -47,19 +49,10 @@ template <dk_activation KIND, class T> struct delta_source {
 #pragma unroll
                 for (int j = 0; j < N; ++j) x[j] *= dki_activation_grad(KIND, op.g.alpha, z[j]);
             }
-            dki_store(op.delta.at(at, col), x);
+            dki_store_some(op.delta.at(at, col), x, count, op.packed);
 #pragma unroll
             for (int j = 0; j < N; ++j) sums[j] += x[j];
         }
-    }
-
-    DKI_DEVICE float element(int64_t row, int64_t col) const {
-        T *delta = op.delta.at(row, col);
-        float x = dropout.apply(dki_to_float(*delta), row, col);
-        if (KIND != DK_IDENTITY)
-            x *= dki_activation_grad(KIND, op.g.alpha, dki_to_float(*op.saved.at(row, col)));
-        *delta = dki_from_float<T>(x);
-        return x;
     }
 };
 
@@ -71,7 +64,7 @@ __global__ void __launch_bounds__(DKI_THREADS, DKI_RESIDENT_BLOCKS)
     DK_SHARED(memory, shared, 1);
     const delta_source<KIND, T> source = {op, dki_dropout(op.g, op.state)};
     const dki_sum_tile tile = dki_tile_of_block(op.rows, op.cols, op.tile_rows, op.partial);
-    dki_sum_columns<T>(source, tile, op.packed, shared[0]);
+    dki_sum_columns<T>(source, tile, shared[0]);
 }
 
 template <class T>

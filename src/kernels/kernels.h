@@ -3,9 +3,10 @@
  * A launcher queues work on a stream and returns CUDA's error code, 0 = success. It never
  * allocates, waits or reads back, so it may be captured in a graph. Every reduction runs in a fixed
  * order that depends on the shapes alone: the same bits on every run. Arithmetic is fp32 (sums of
- * losses and squares: double), whatever the storage type of A, Z and Δ; no element of a matrix's
- * padding (columns cols … ld−1) is written. Any size, any leading dimension, any alignment of at
- * least an element; 128-bit accesses where address and leading dimension allow them. */
+ * losses and squares: double), whatever the storage type of A, Z and Δ. No element of a matrix's
+ * padding (columns cols … ld−1) is written, but it may be read: it belongs to the matrix, that of the
+ * last row, too. Any size, any leading dimension, any alignment of at least an element; 128-bit
+ * accesses where address and leading dimension allow them. */
 #ifndef DKI_KERNELS_H
 #define DKI_KERNELS_H
 

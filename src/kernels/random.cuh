@@ -52,16 +52,6 @@ struct dki_dropout {
             for (int i = 0; i < 4; ++i) x[j + i] *= dki_dropout_scale(words.v[i], threshold, scale);
         }
     }
-
-    /** x · the factor of one element. */
-    DKI_DEVICE float apply(float x, int64_t row, int64_t col) const {
-        if (!threshold) return x;
-        const dki_words words = dki_device_random_block(
-            seed, DKI_FOR_DROPOUT, layer, tick, first_row + (uint32_t)row, (uint32_t)(col / 4));
-        const uint32_t low = col & 1 ? words.v[1] : words.v[0];
-        const uint32_t high = col & 1 ? words.v[3] : words.v[2];
-        return x * dki_dropout_scale(col & 2 ? high : low, threshold, scale);
-    }
 };
 
 #endif

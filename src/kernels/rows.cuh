@@ -1,5 +1,4 @@
-/* What kernels share that work row by row: groups of neighbouring threads, one group for a row, and
- * pieces of a row that may be cut short by its end.
+/* What kernels share that work row by row: groups of neighbouring threads, one group for a row.
  *
  * A group is 1, 2, 4, … 32 lanes of a warp, or a whole block, so that narrow rows leave no lane
  * idle. The tree of a reduction depends on the size of the group alone, and every lane gets the
@@ -48,30 +47,6 @@ DKI_DEVICE T dki_group_reduce(T value, int lanes, T *shared, Combine combine) {
     for (int warp = 1; warp < DKI_BLOCK_WARPS; ++warp) value = combine(value, shared[warp]);
     __syncthreads();
     return value;
-}
-
-/** values = the first `count` of N elements, `rest` beyond them. */
-template <class T, int N>
-DKI_DEVICE void dki_load_some(float (&values)[N], const T *from, int64_t count, bool packed,
-                              float rest) {
-    if (packed && count >= N) {
-        dki_load<T, N>(values, from);
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < N; ++i) values[i] = i < count ? dki_to_float(from[i]) : rest;
-}
-
-/** The first `count` of N elements = values, rounded. */
-template <class T, int N>
-DKI_DEVICE void dki_store_some(T *to, const float (&values)[N], int64_t count, bool packed) {
-    if (packed && count >= N) {
-        dki_store<T, N>(to, values);
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < N; ++i)
-        if (i < count) to[i] = dki_from_float<T>(values[i]);
 }
 
 #endif

@@ -16,14 +16,15 @@ template <class T> struct operands {
 /** x itself, as a source of column sums. */
 template <class T> struct plain_source {
     enum { N = dki_lanes<T>::COUNT, ROWS = DKI_IN_FLIGHT };
-    const dki_view<const T> &x;
+    const operands<T> &op;
 
     DKI_DEVICE void packs(int64_t row, int64_t stride, int64_t end, int64_t col,
                           float (&sums)[N]) const {
         dki_pack<T> packs[ROWS];
 #pragma unroll
         for (int i = 0; i < ROWS; ++i)
-            if (row + i * stride < end) packs[i].load(x.at(row + i * stride, col));
+            if (row + i * stride < end)
+                packs[i].load_row(op.x.at(row + i * stride, col), op.cols - col, op.packed);
 #pragma unroll
         for (int i = 0; i < ROWS; ++i) {
             if (row + i * stride >= end) break;
@@ -33,10 +34,6 @@ template <class T> struct plain_source {
             for (int j = 0; j < N; ++j) sums[j] += values[j];
         }
     }
-
-    DKI_DEVICE float element(int64_t row, int64_t col) const {
-        return dki_to_float(*x.at(row, col));
-    }
 };
 
 template <class T>
@@ -44,9 +41,9 @@ __global__ void __launch_bounds__(DKI_THREADS) column_sums_kernel(const operands
     dki_wait_for_earlier();
     typedef dki_sum_memory<dki_lanes<T>::COUNT> memory;
     DK_SHARED(memory, shared, 1);
-    const plain_source<T> source = {op.x};
+    const plain_source<T> source = {op};
     const dki_sum_tile tile = dki_tile_of_block(op.rows, op.cols, op.tile_rows, op.partial);
-    dki_sum_columns<T>(source, tile, op.packed, shared[0]);
+    dki_sum_columns<T>(source, tile, shared[0]);
 }
 
 /** Eight columns (32 bytes: what a GPU reads at the least) by 32 threads each. */

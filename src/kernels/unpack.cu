@@ -8,31 +8,29 @@ namespace {
 
 template <class T>
 __global__ void __launch_bounds__(DKI_THREADS)
-    unpack_kernel(dki_view<const T> from, int64_t rows, int64_t cols, float *to, bool packed) {
+    unpack_kernel(dki_view<const T> from, int64_t rows, int64_t cols, float *to, bool packed_from,
+                  bool packed_to) {
     dki_wait_for_earlier();
     enum { N = dki_lanes<T>::COUNT };
     const int64_t col = ((int64_t)blockIdx.x * blockDim.x + threadIdx.x) * N;
     const int64_t first = (int64_t)blockIdx.y * blockDim.y + threadIdx.y;
     const int64_t stride = (int64_t)gridDim.y * blockDim.y;
     for (int64_t row = first; row < rows && col < cols; row += stride) {
-        float *out = to + row * cols + col;
-        if (packed && col + N <= cols) {
-            float values[N];
-            dki_load(values, from.at(row, col));
-            dki_store(out, values);
-            continue;
-        }
-        for (int64_t i = 0; i < N && col + i < cols; ++i)
-            out[i] = dki_to_float(*from.at(row, col + i));
+        const int64_t count = cols - col;
+        dki_pack<T> pack;
+        float values[N];
+        pack.load_row(from.at(row, col), count, packed_from);
+        pack.get(values);
+        dki_store_some(to + row * cols + col, values, count, packed_to);
     }
 }
 
 template <class T> int launch(dki_stream stream, const dki_matrix &from, float *to) {
     const dki_tiling tiling = dki_tile_elements<T>(from.rows, from.cols);
     const dki_view<const T> view{static_cast<const T *>(from.data), from.ld};
-    const bool packed = dki_packed<T>(from.data, from.ld) && dki_packed<float>(to, from.cols);
     return DK_LAUNCH((unpack_kernel<T>), tiling.grid, tiling.block, stream, view, from.rows,
-                     from.cols, to, packed);
+                     from.cols, to, dki_packed<T>(from.data, from.ld),
+                     dki_packed<float>(to, from.cols));
 }
 
 } // namespace

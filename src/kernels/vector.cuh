@@ -55,6 +55,21 @@ template <class T, int N = dki_lanes<T>::COUNT> struct dki_pack {
         for (int i = 0; i < WORDS; ++i) bits[i] = reinterpret_cast<const word *>(from)[i];
     }
 
+    /** The first `count` elements of a row, which may be more than N: where the row is packed, all N, of
+     *  its padding as well, and what isn't the row's may be anything. One load a pack, and no load
+     *  waits for another one, however the row ends. */
+    DKI_DEVICE void load_row(const T *from, int64_t count, bool packed) {
+        if (packed) {
+            load(from);
+            return;
+        }
+        T elements[N] = {};
+#pragma unroll
+        for (int i = 0; i < N; ++i)
+            if (i < count) elements[i] = from[i];
+        memcpy(bits, elements, sizeof bits);
+    }
+
     DKI_DEVICE void store(T *to) const {
         DK_ALIGNED(to, sizeof(word));
 #pragma unroll
@@ -88,6 +103,30 @@ template <class T, int N> DKI_DEVICE void dki_store(T *to, const float (&values)
     dki_pack<T, N> pack;
     pack.set(values);
     pack.store(to);
+}
+
+/** values = the first `count` of N elements, `rest` beyond them. */
+template <class T, int N>
+DKI_DEVICE void dki_load_some(float (&values)[N], const T *from, int64_t count, bool packed,
+                              float rest) {
+    if (packed && count >= N) {
+        dki_load<T, N>(values, from);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < N; ++i) values[i] = i < count ? dki_to_float(from[i]) : rest;
+}
+
+/** The first `count` of N elements = values, rounded. */
+template <class T, int N>
+DKI_DEVICE void dki_store_some(T *to, const float (&values)[N], int64_t count, bool packed) {
+    if (packed && count >= N) {
+        dki_store<T, N>(to, values);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < N; ++i)
+        if (i < count) to[i] = dki_from_float<T>(values[i]);
 }
 
 /** Whether every N-th element of every row, from the first on, may be accessed as a dki_pack<T, N>.

@@ -71,6 +71,7 @@ struct Counts {
     long kernels = 0, products = 0, copies = 0, zeros = 0, graph_launches = 0, captures = 0;
     long syncs = 0, allocations = 0;
     long dependent_kernels = 0; ///< of the kernels: launched on a stream with dependent launches
+    long loads = 0; ///< by kernels, of device memory, however wide; only where kernels are watched
     uint64_t copied_bytes = 0;
     long products_by[4] = {0, 0, 0, 0}; ///< by algorithm, 1 … 3
     double product_flops = 0;           ///< 2·m·n·k

@@ -18,6 +18,7 @@ void run_kernel(const std::string &name, bool dependent, const std::function<Ran
     d.counts.dependent_kernels += dependent;
     Watch watch(name, dependent);
     const Ran ran = run();
+    d.counts.loads += watch.loads();
     watch.into(touched);
     if (ran.error) return d.lose(ran.error);
     if (dependent && !ran.waited)

@@ -20,6 +20,7 @@ class Watch {
     /// One access, by whichever way the kernel is run. `waited`: the thread has waited for the work
     /// before.
     void touch(Touch touch, uintptr_t address, size_t bytes, bool waited) {
+        loads_ += touch == Touch::read;
         if (!waited) report_early();
         const Known &known = known_[address / page % known_count];
         if (address < known.first || address + bytes > known.end)
@@ -29,6 +30,7 @@ class Watch {
     void misaligned(size_t bytes);
     void into(Footprint &footprint) { gathered_.into(footprint); }
     bool is_dependent() const { return dependent_; }
+    long loads() const { return loads_; }
 
     static Watch *current() { return current_; }
     /// Whether it is memory of the device, or pinned, while a kernel runs.
@@ -49,6 +51,7 @@ class Watch {
     static uintptr_t first_, bytes_;
     const std::string &kernel_;
     const bool dependent_;
+    long loads_ = 0;
     Gathered gathered_;
     Known known_[known_count];
     bool outside_ = false, early_ = false, misaligned_ = false; // once each

@@ -4,6 +4,7 @@
 #ifndef DELTAK_TESTS_SIMT_KERNELS_H
 #define DELTAK_TESTS_SIMT_KERNELS_H
 
+#include "simt/fiber.h"
 #include "simt/simt.h"
 
 #include "numbers.h"
@@ -15,6 +16,10 @@ extern "C" {
 #include <algorithm>
 #include <functional>
 #include <random>
+
+#if defined(SIMT_ASAN)
+#include <sanitizer/asan_interface.h>
+#endif
 
 namespace kernels {
 
@@ -104,6 +109,16 @@ inline float decoded(dki_element type, uint32_t bits) {
 /// Where nobody may write: NaN in every type, so that who reads it shows, too.
 enum : uint8_t { GUARD_LOW = 0xd5, GUARD_HIGH = 0x7f };
 
+/// Has AddressSanitizer report whoever reads there, too, from now on or no longer.
+inline void set_guard([[maybe_unused]] bool on, [[maybe_unused]] const void *begin,
+                      [[maybe_unused]] const void *end) {
+#if defined(SIMT_ASAN)
+    const auto change = on ? __asan_poison_memory_region : __asan_unpoison_memory_region;
+    change(begin, static_cast<size_t>(static_cast<const uint8_t *>(end) -
+                                      static_cast<const uint8_t *>(begin)));
+#endif
+}
+
 /// Where a matrix lies: so many elements after a multiple of 256 bytes, and its leading dimension.
 struct Place {
     int64_t padding = 0;
@@ -112,6 +127,12 @@ struct Place {
 
 /// Packed; padded so that rows stay on 16 bytes; rows that begin anywhere; all of it misaligned.
 inline const std::vector<Place> places = {{0, 0}, {8, 0}, {5, 0}, {8, 1}, {0, 3}};
+
+/// As sessions have rows of `cols` elements: padded to 16 bytes.
+inline Place padded_rows(dki_element type, int64_t cols) {
+    const int64_t pack = static_cast<int64_t>(16 / dki_element_bytes(type));
+    return {(pack - cols % pack) % pack, 0};
+}
 
 /// A row-major matrix in a storage type between guard bands. Its padding is guarded as well.
 class Matrix {
@@ -126,6 +147,7 @@ class Matrix {
         uint8_t *start = memory_.data() + BAND;
         start += (ALIGNMENT - reinterpret_cast<uintptr_t>(start) % ALIGNMENT) % ALIGNMENT;
         first_ = start + static_cast<size_t>(place.offset) * bytes_;
+        guard(true);
     }
     Matrix(dki_element type, int64_t rows, int64_t cols, Place place, const Floats &values)
         : Matrix(type, rows, cols, place) {
@@ -135,6 +157,7 @@ class Matrix {
                 std::memcpy(at(i, j), &bits, bytes_);
             }
     }
+    ~Matrix() { guard(false); }
     Matrix(const Matrix &) = delete;
     Matrix &operator=(const Matrix &) = delete;
 
@@ -144,7 +167,9 @@ class Matrix {
 
     /// The elements; all that surrounds them must be whole.
     Floats read() const {
+        guard(false);
         std::vector<uint8_t> rest = memory_;
+        guard(true);
         Floats values;
         for (int64_t i = 0; i < rows_; ++i)
             for (int64_t j = 0; j < cols_; ++j) {
@@ -165,6 +190,12 @@ class Matrix {
   private:
     enum : int64_t { BAND = 256, ALIGNMENT = 256 };
 
+    void guard(bool on) const {
+        const uint8_t *const end = first_ + used();
+        set_guard(on, memory_.data(), first_);
+        set_guard(on, end, memory_.data() + memory_.size());
+    }
+
     size_t used() const { return static_cast<size_t>(rows_ * ld_) * bytes_; }
     uint8_t *at(int64_t i, int64_t j) const {
         return first_ + static_cast<size_t>(i * ld_ + j) * bytes_;
@@ -184,6 +215,15 @@ template <class T> class Array {
         : count_(values.size()), offset_(BAND + offset), memory_(offset_ + count_ + BAND) {
         fill(memory_);
         std::copy(values.begin(), values.end(), memory_.begin() + static_cast<long>(offset_));
+        guard(true);
+    }
+    ~Array() { guard(false); }
+    Array(const Array &) = delete;
+    Array &operator=(Array &&other) noexcept {
+        std::swap(count_, other.count_);
+        std::swap(offset_, other.offset_);
+        memory_.swap(other.memory_);
+        return *this;
     }
     /// Of guards.
     static Array of(size_t count, size_t offset = 0) {
@@ -197,17 +237,25 @@ template <class T> class Array {
     std::vector<T> read() const {
         std::vector<T> guards(memory_.size());
         fill(guards);
+        guard(false);
         const size_t behind = offset_ + count_;
         EXPECT_EQ(0, std::memcmp(memory_.data(), guards.data(), offset_ * sizeof(T)))
             << "written before the array";
         EXPECT_EQ(0, std::memcmp(&memory_[behind], guards.data(), BAND * sizeof(T)))
             << "written behind the array";
+        guard(true);
         return std::vector<T>(memory_.begin() + static_cast<long>(offset_),
                               memory_.begin() + static_cast<long>(behind));
     }
 
   private:
     enum : size_t { BAND = (256 + sizeof(T) - 1) / sizeof(T) };
+
+    void guard(bool on) const {
+        const T *const first = memory_.data() + offset_;
+        set_guard(on, memory_.data(), first);
+        set_guard(on, first + count_, memory_.data() + memory_.size());
+    }
 
     static void fill(std::vector<T> &values) {
         uint8_t *bytes = reinterpret_cast<uint8_t *>(values.data());
@@ -229,6 +277,12 @@ struct Size {
 inline const std::vector<Size> sizes = {
     {1, 1},   {2, 3},   {3, 8},   {1, 31},    {31, 2},    {32, 32},  {33, 31},  {31, 33},
     {64, 16}, {65, 10}, {7, 127}, {127, 129}, {129, 127}, {1021, 5}, {3, 1021}, {2, 2053}};
+
+/// Rows that end anywhere in a pack, in padded rows (padded_rows).
+inline const std::vector<Size> padded_sizes = {{68, 1},  {4, 2},   {68, 3},   {4, 4},    {68, 5},
+                                               {4, 6},   {68, 7},  {4, 8},    {68, 9},   {4, 10},
+                                               {68, 11}, {4, 12},  {68, 13},  {4, 14},   {68, 15},
+                                               {4, 16},  {68, 17}, {4, 1001}, {4, 4095}, {8, 4097}};
 
 class Random {
   public:

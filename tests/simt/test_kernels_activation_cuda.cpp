@@ -96,6 +96,23 @@ TEST(ActivationKernel, IsTheFormulaAtAnySizeAndPlace) {
                 }
 }
 
+// Breaks with a pack at a row's end that takes its padding for elements, writes there, or reads a bias
+// beyond the last.
+TEST(ActivationKernel, TakesRowsThatEndInTheMiddleOfAPack) {
+    Random random(6);
+    const std::vector<dk_activation> kinds = activations();
+    for (const Size &size : padded_sizes)
+        for (dki_element type : elements)
+            for (int variant = 0; variant < 8; ++variant) {
+                dki_nonlinearity g = nonlinearity(kinds[random() % kinds.size()]);
+                if (variant & 4) g = with_dropout(g, 0.3f);
+                const Forward f(random, type, size, padded_rows(type, size.cols), g, variant & 1,
+                                variant & 2);
+                expect_formula(f, run(f, orders[random() % orders.size()]));
+                if (HasFailure()) return;
+            }
+}
+
 // Breaks with an activation that takes another's formula, α not passed on or its default not taken,
 // more than one rounding to the storage type.
 TEST(ActivationKernel, OfEveryKindIsWithinItsBoundOfTheReference) {

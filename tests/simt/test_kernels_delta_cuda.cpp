@@ -118,6 +118,26 @@ TEST(DeltaKernel, IsTheFormulaAtAnySizeAndPlaceWithSumsThatDependOnTheShapeAlone
         }
 }
 
+// Breaks with a pack at a row's end that takes its padding for elements, or writes there; with sums that
+// what is in the padding gets into, or that depend on how the row is loaded.
+TEST(DeltaKernel, TakesRowsThatEndInTheMiddleOfAPack) {
+    Random random(8);
+    const std::vector<dk_activation> kinds = activations();
+    for (const Size &size : padded_sizes)
+        for (dki_element type : elements) {
+            Backward f = backward(random, type, size, kinds[random() % kinds.size()]);
+            if (random() % 2) f.g = with_dropout(f.g, 0.3f);
+            const Result elements_alone = run(f, 0);
+            f.place = padded_rows(type, size.cols);
+            const Result result = run(f, orders[random() % orders.size()]);
+            const Floats delta = formula(f);
+            expect_same(result.delta, stored(type, delta), f.name());
+            expect_sums(f, result.partial, delta, false);
+            EXPECT_TRUE(same_bits(elements_alone.partial, result.partial)) << f.name();
+            if (HasFailure()) return;
+        }
+}
+
 // Breaks with a row or a thread's part left out of the sums, or counted twice: integers and the
 // dropout scale 2 are exact.
 TEST(DeltaKernel, SumsIntegersExactly) {

