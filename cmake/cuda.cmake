@@ -24,17 +24,20 @@ if(NOT DELTAK_CUDA_ENABLED)
     return()
 endif()
 
-# Code for every generation from Turing on, and PTX for those to come: code for 8.0 runs on 8.6, 8.7 and
-# 8.9, that for 10.0 on 10.3 (CUDA's binary compatibility within a major version), and kernels that wait
-# for memory gain nothing from a schedule of their own there. Blackwell needs CUDA 12.8. Must stand before
-# the language is enabled, which would choose one architecture by itself.
+# Code for every generation from Turing on: that for 8.0 runs on 8.6, 8.7 and 8.9, that for 10.0 on 10.3 (CUDA's
+# binary compatibility within a major version), and kernels that wait for memory gain nothing from a schedule
+# of their own there. For the others PTX, of which the driver makes code for any higher compute capability:
+# that for 12.0 for those to come, that for 9.0 for 11.0. None for 7.5, which would serve no GPU that has no code,
+# and that the driver might prefer on 11.0, where its kernels wouldn't wait (launch.h): which of several it
+# takes, NVIDIA doesn't say. test_nvcc_fatbin asks for all of this. Blackwell needs CUDA 12.8. Must stand
+# before the language is enabled, which would choose one architecture by itself.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE nvcc_says)
     string(REGEX MATCH "release ([0-9]+\\.[0-9]+)" nvcc_release "${nvcc_says}")
     if(CMAKE_MATCH_1 VERSION_LESS 12.8)
         set(architectures "75-real;80-real;90")
     else()
-        set(architectures "75-real;80-real;90-real;100-real;120")
+        set(architectures "75-real;80-real;90;100-real;120")
     endif()
     if(PROJECT_IS_TOP_LEVEL)
         set(CMAKE_CUDA_ARCHITECTURES ${architectures} CACHE STRING
