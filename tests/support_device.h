@@ -23,11 +23,15 @@ inline dk_context_info describe(const Context &context) {
     return info;
 }
 
+inline bool is_emulated(const Context &context) {
+    return std::strcmp(describe(context).device_name, "emulated CUDA") == 0;
+}
+
 /// How often to do something: kernels that run thread by thread on the CPU, or under a sanitizer of the
 /// GPU's, take their time.
 inline int times(const Context &context, int emulated, int real) {
     if (std::getenv("DELTAK_TEST_SHORT")) return emulated;
-    return std::strcmp(describe(context).device_name, "emulated CUDA") == 0 ? emulated : real;
+    return is_emulated(context) ? emulated : real;
 }
 
 /// Whether the device has a precision.

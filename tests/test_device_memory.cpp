@@ -98,15 +98,26 @@ TEST(DeviceMemory, ABatchThatDoesntFitNamesOneThatDoes) {
     EXPECT_TRUE(std::isfinite(trainer.step(random_batch(net, 7, random))));
 }
 
-/// Bytes in use: the host's by the allocator, and the device's unless it is the host.
+/// Bytes in use: the host's by the allocator, the device's by the backend's own count, and what the device
+/// says of itself, unless it is the host. That moves on a GPU without our doing: the driver takes memory in
+/// blocks of 2 MiB for modules, launches and graphs, keeps some of it for the next ones, and other processes
+/// use the GPU, too. 32 blocks are allowed for, which a leak of a third of a MiB in each of 200 trainers
+/// exceeds; on the emulated GPU, which has none of that, nothing is.
 struct InUse {
-    int64_t host = 0;
-    uint64_t free = 0;
-    InUse(const Context &context, const Limited &limited)
-        : host(limited.live), free(device::is_cpu() ? 0 : describe(context).memory_free) {}
+    int64_t host = 0, counted = 0, free = 0, others = 0;
+    InUse(const Context &context, const Limited &limited) : host(limited.live) {
+        dki_backend *backend = context.get()->backend;
+        dki_backend_info info{};
+        EXPECT_EQ(DK_OK, backend->ops->describe(backend, &info)) << dk_error_text();
+        counted = static_cast<int64_t>(info.allocated);
+        if (device::is_cpu()) return;
+        free = static_cast<int64_t>(info.memory_free);
+        others = is_emulated(context) ? 0 : int64_t{64} << 20;
+    }
     void expect_same(const InUse &now, const char *what) const {
         EXPECT_EQ(host, now.host) << what;
-        EXPECT_EQ(free, now.free) << what;
+        EXPECT_EQ(counted, now.counted) << what;
+        EXPECT_LE(free - now.free, others) << what;
     }
 };
 
