@@ -214,6 +214,54 @@ TEST(Application, WorkIsInTheOrderOfItsStreamOnAGpu) {
     EXPECT_EQ(trained(context.get(), context.get()), expected);
 }
 
+namespace {
+
+/// Outputs behind each of some steps, which are on another stream than the step, with no wait between. (A step
+/// behind a step is in order by itself: they are the same graph.) A NULL among the streams is the default one;
+/// where there are none, or one is missing, the context's own.
+std::vector<float> outputs_on(dk_context *context, const std::vector<void *> &streams) {
+    const Data d(8, 8);
+    Net made = make_net(context, d.inputs, true);
+    Trainer trainer = make_trainer(made.get());
+    dk_session *raw = nullptr;
+    EXPECT_EQ(dk_session_create(&raw, made.get(), 8, DK_SESSION_INFERENCE), DK_OK);
+    Session session(raw);
+    std::vector<float> y(4 * 24);
+    OnDevice x(context, d.x), labels(context, d.labels), out(context, y);
+    dk_cuda_batch batch = DK_CUDA_BATCH_INIT;
+    batch.rows = 8;
+    batch.x = x.floats();
+    batch.labels = labels.integers();
+    const auto follow = [&](size_t i) {
+        EXPECT_EQ(i < streams.size() ? dk_cuda_use_stream(context, streams[i])
+                                     : dk_cuda_use_own_stream(context),
+                  DK_OK)
+            << dk_error_text();
+    };
+    for (size_t step = 0; step < 4; ++step) {
+        follow(step % 2);
+        EXPECT_EQ(dk_cuda_trainer_step(trainer.get(), &batch, nullptr), DK_OK) << dk_error_text();
+        follow(step % 2 + 1);
+        EXPECT_EQ(dk_cuda_session_forward(session.get(), x.floats(), 8, out.out() + step * 24),
+                  DK_OK);
+    }
+    EXPECT_EQ(DK_OK, context->backend->ops->download(context->backend, y.data(), out.floats(),
+                                                     y.size() * sizeof(float)));
+    return y;
+}
+
+} // namespace
+
+// Breaks where work on a new stream doesn't come after that on the one before it.
+TEST(Application, AStreamsWorkComesBeforeThatOfTheNextOneOnAGpu) {
+    Context context = open_context(), some = open_context(), other = open_context();
+    const auto expected = outputs_on(context.get(), {});
+    for (float value : expected) EXPECT_TRUE(std::isfinite(value));
+    void *const one = stream_of(some.get()), *const two = stream_of(other.get());
+    EXPECT_EQ(outputs_on(context.get(), {one, two, one}), expected);
+    EXPECT_EQ(outputs_on(context.get(), {one, nullptr}), expected);
+}
+
 // Breaks with a pointer that is used before it is looked at.
 TEST(Application, RefusesWhatIsNotTheDevicesOnAGpu) {
     Context context = open_context();

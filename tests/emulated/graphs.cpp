@@ -53,6 +53,17 @@ void find_chains(Device &d, Graph &graph) {
     }
 }
 
+/// Its upload writes what a launch reads.
+void touch(Footprint &touched, Touch touch, uintptr_t place) {
+    touched.add(touch, reinterpret_cast<const void *>(place), 1);
+}
+
+void begin(Device &d, Stream &stream, uintptr_t place) {
+    Work launch = {"a graph's launch",
+                   [place](Footprint &touched) { touch(touched, Touch::read, place); }};
+    d.perform(launch, stream.chain, stream.seen);
+}
+
 std::vector<size_t> able_nodes(const GraphRun &run) {
     std::vector<size_t> able;
     for (size_t i = 0; i < run.done.size(); ++i) {
@@ -89,6 +100,7 @@ void run_node(Device &d, const Stream &stream, GraphRun &run, size_t node) {
 bool Device::graph_step(Stream &stream, GraphRun &run) {
     Graph &graph = *run.graph;
     graph.runner = &stream;
+    if (run.left == run.done.size()) begin(*this, stream, graph.place);
     const std::vector<size_t> able = able_nodes(run);
     if (!able.empty()) run_node(*this, stream, run, able[choose(able.size())]);
     if (run.left > 0) return false;
@@ -143,18 +155,29 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t handle
     if (!graph) return noted(cudaErrorInvalidValue);
     auto made = std::make_shared<Graph>(*graph);
     made->ours = emulated::in_context();
+    made->place = ++call.device.graph_places;
     emulated::find_chains(call.device, *made);
     *executable = reinterpret_cast<cudaGraphExec_t>(made.get());
     call.device.graphs[*executable] = made;
     return cudaSuccess;
 }
 
+/// Work of the stream. CUDA puts it behind launches of the graph, and promises no other order between them.
 cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t handle) {
     const Call call("cudaGraphUpload");
     if (call.error) return call.error;
-    const emulated::Stream *stream = call.device.stream(handle, "cudaGraphUpload");
-    if (!stream || !call.device.graphs.count(executable)) return noted(cudaErrorInvalidValue);
-    return stream->capture ? noted(cudaErrorStreamCaptureUnsupported) : cudaSuccess;
+    emulated::Device &d = call.device;
+    emulated::Stream *stream = d.stream(handle, "cudaGraphUpload");
+    const auto at = d.graphs.find(executable);
+    if (!stream || at == d.graphs.end()) return noted(cudaErrorInvalidValue);
+    if (stream->capture) return noted(cudaErrorStreamCaptureUnsupported);
+    emulated::Item item;
+    item.work.name = "a graph's upload";
+    item.work.run = [place = at->second->place](emulated::Footprint &touched) {
+        emulated::touch(touched, emulated::Touch::write, place);
+    };
+    d.push(stream, std::move(item));
+    return noted(d.sticky);
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t handle) {

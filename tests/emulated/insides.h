@@ -99,6 +99,7 @@ struct Device {
     // capture.cpp, graphs.cpp
     std::set<Graph *> recordings;
     std::map<cudaGraphExec_t, std::shared_ptr<Graph>> graphs;
+    uintptr_t graph_places = 0; ///< that were given out
     bool graph_step(Stream &stream, GraphRun &run);
     void append(Stream *stream, Node node);
 

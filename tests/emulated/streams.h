@@ -54,6 +54,7 @@ struct Graph {
     std::vector<size_t> chains;      ///< of the whole device
     Clock seen;                      ///< of its latest launch
     struct Stream *runner = nullptr; ///< a graph never runs beside itself
+    uintptr_t place = 0;             ///< where it lies on the GPU: no address of anything else
     bool ours = false;
 };
 

@@ -125,6 +125,23 @@ TEST_F(OrderTest, NodesOfAGraphNeedAnEdge) {
 
 // --- kernels -----------------------------------------------------------------------------------
 
+/// An upload is work of its stream, and a launch on another one is none that follows it by itself.
+TEST_F(OrderTest, AGraphsFirstLaunchNeedsAnOrderBehindItsUpload) {
+    void *memory = device(16);
+    for (bool ordered : {false, true}) {
+        dki_graph *graph = nullptr;
+        ASSERT_EQ(dki_gpu_capture_begin(gpu, one), DK_OK);
+        ASSERT_EQ(dki_gpu_zero(gpu, one, memory, 16), DK_OK);
+        ASSERT_EQ(dki_gpu_capture_end(gpu, one, &graph), DK_OK);
+        if (ordered) order();
+        ASSERT_EQ(dki_gpu_graph_launch(gpu, graph, two), DK_OK);
+        sync();
+        EXPECT_TRUE(ordered || reported("no order between a graph's launch and a graph's upload"));
+        dki_gpu_graph_destroy(gpu, graph);
+    }
+    dki_gpu_free(gpu, memory);
+}
+
 TEST_F(OrderTest, KernelsAreWatched) {
     void *from = device(64 * 4), *to = device(64 * 2);
     for (bool ordered : {false, true}) {
