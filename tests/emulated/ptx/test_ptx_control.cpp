@@ -139,6 +139,11 @@ TEST(PtxControl, ReportsShufflesWithLanesThatDoNotCome) {
                  "a shuffle by a lane outside of its mask", "shfl");
     expect_fault(small.run(some + "shfl.sync.bfly.b32 %r1, %tid, 16, 31, -65536; end:"),
                  "a shuffle from a lane that doesn't take part", "shfl");
+    expect_fault(small.run("xor.b32 %r0, %tid, -1; shfl.sync.bfly.b32 %r1, %tid, 1, 31, %r0;"),
+                 "lanes name different masks", "shfl");
+    for (const char *unknown : {"%r9, 31, -1", "1, %r9, -1", "1, 31, %r9"})
+        expect_fault(small.run(std::string("shfl.sync.bfly.b32 %r1, %tid, ") + unknown + ";"),
+                     "uses what nobody wrote", unknown);
     small.threads = 20; // the last warp has twelve lanes too few
     expect_fault(small.run("shfl.sync.bfly.b32 %r1, %tid, 1, 31, -1;"),
                  "a shuffle with lanes that have ended", "shfl");
@@ -186,9 +191,10 @@ end:
     expect_fault(small.run("st.shared.u32 [%r1], 0;"), unknown, "st.shared");
     expect_fault(small.run("setp.eq.s32 %p0, %r1, 1; @%p0 bra end; end:"),
                  "branches by what nobody wrote", "bra end");
-    small.blocks = 2; // what the first block wrote isn't there for the second
+    small.blocks = 8; // what another block wrote isn't there for the second
     expect_fault(small.run(R"(
-    setp.ge.s32 %p0, %index, 32;
+    shr.u32 %r2, %index, 5;
+    setp.eq.s32 %p0, %r2, 1;
     @%p0 bra skip;
     mov.u32 %r1, 1;
 skip:

@@ -169,11 +169,12 @@ TEST(PtxMemory, NeighboursMayWriteHalvesOfAWord) {
     st.shared.u16 [%r2], 5;
     ld.shared.u16 %h0, [%r2];
 )"));
+    expect_fault(small.run("st.shared.u16 [shared], 5;"), "race in shared memory", "st.shared.u16");
 }
 
 TEST(PtxMemory, ReportsReadsOfUnwrittenSharedMemory) {
     Small small;
-    small.blocks = 2; // the second may not see what the first one left
+    small.blocks = 8; // none may see what another one left
     expect_fault(small.run(slot + R"(
     setp.eq.s32 %p0, %index, 3;
     @%p0 bra read;
