@@ -17,6 +17,9 @@ import rules
 # Which release's ptxas the numbers of registers in FAMILIES were measured with: another one's choices are as good.
 MEASURED = "13.0"
 
+# The table of kernels, whose registers are those of one architecture.
+DOCUMENT, DOCUMENTED = pathlib.Path(__file__).resolve().parents[2] / "docs" / "cuda.md", 90
+
 OBJECTS = [pathlib.Path(name) for name in sys.argv[1:]]
 
 
@@ -77,14 +80,32 @@ class Compiled(unittest.TestCase):
                         for fault in rules.faults_of_local_memory(module)])
         self.no_faults([fault for obj in OBJECTS for use in uses(obj) for fault in rules.faults_of_memory(use)])
 
-    def test_multiprocessors_hold_as_many_blocks_as_they_need(self):
+    def is_measured(self):
         release = modules(OBJECTS[0])[0].release
         if release != MEASURED:
-            print(f"skipped 1 of 4: registers were measured with CUDA {MEASURED}, and this is {release}")
+            print(f"skipped 1 of 5: registers were measured with CUDA {MEASURED}, and this is {release}")
+        return release == MEASURED
+
+    def test_multiprocessors_hold_as_many_blocks_as_they_need(self):
+        if not self.is_measured():
             return
         found = [use for obj in OBJECTS for use in uses(obj)]
         names = short_names(found)
         self.no_faults([fault for use in found for fault in rules.faults_of_residence(use, names[use.name])])
+
+    def test_registers_are_as_documented(self):
+        if not self.is_measured():
+            return
+        found = {}
+        for obj in OBJECTS:
+            registers = [use.registers for use in uses(obj) if use.architecture == DOCUMENTED]
+            if registers:
+                few, many = min(registers), max(registers)
+                found[obj.name.removesuffix(".o")] = str(few) if few == many else f"{few}–{many}"
+        if found:  # a build without sm_90 has nothing to compare
+            text = DOCUMENT.read_text(encoding="utf-8")
+            rows = re.findall(r"^\| \[`(\w+\.cu)`\].*\| ([\d–]+) \|[^|]*\|$", text, re.M)
+            self.assertEqual(dict(rows), found, f"{DOCUMENT}: the registers of sm_{DOCUMENTED}")
 
 
 if __name__ == "__main__":
