@@ -88,6 +88,23 @@ TEST_F(Refusals, TheNetworkMustBeTheOneOfThen) {
     EXPECT_EQ(dk_trainer_resume(&second, net.get(), nullptr, folder_.c_str(), true), DK_E_STATE);
 }
 
+// With its weights from the checkpoint, it doesn't matter how a network's own were drawn: not to a command
+// of a later version, whose default is another one.
+TEST_F(Refusals, TheNetworkMayHaveStartedFromOtherWeights) {
+    dk_net_desc desc;
+    ASSERT_EQ(dk_net_describe(net.get(), &desc), DK_OK);
+    std::vector<dk_layer> layers(desc.layers, desc.layers + desc.layer_count);
+    for (dk_layer &layer : layers) layer.init = DK_INIT_HE_UNIFORM;
+    desc.layers = layers.data();
+    dk_net *made = nullptr;
+    ASSERT_EQ(dk_net_create(&made, context.get(), &desc), DK_OK) << dk_error_text();
+    const support::Net other(made);
+    ASSERT_EQ(dk_net_learn_preprocessing(other.get(), data.get()), DK_OK);
+    ASSERT_NE(parameter_bits(other.get()), parameter_bits(net.get()));
+    EXPECT_EQ(resume(other.get(), nullptr), DK_OK) << dk_error_text();
+    EXPECT_EQ(parameter_bits(other.get()), parameter_bits(net.get()));
+}
+
 // A checkpoint is a model, too, and the network may be made of it.
 TEST_F(Refusals, TheNetworkMayBeLoadedFromTheCheckpoint) {
     const std::string file = folder_ + "/checkpoint-000000000012.safetensors";

@@ -11,6 +11,10 @@
 /** The network as JSON text; the caller releases it with the network's allocator. DK_E_MEMORY. */
 dk_status dki_net_to_json(const dk_net *net, char **text);
 
+/** Whether a text describes the same network, preprocessing and classes; how its weights were drawn, and
+ *  from which table it learnt, may differ. DK_E_MEMORY. */
+dk_status dki_net_is_described(const dk_net *net, const char *text, bool *is);
+
 /** A parsed description. */
 typedef struct dki_model_json dki_model_json;
 

@@ -128,16 +128,14 @@ static dk_status offer_older(dk_net *net, dk_status status, const char *file) {
 
 /* ---- may it go on here? -------------------------------------------------------------------- */
 
-/* The same text is the same description, preprocessing and classes. Other parameters of the same shape
- * may do, too, if that is wanted. */
+/* Other parameters of the same shape may do, too, if that is wanted. */
 static dk_status check_network(const resumption *it) {
-    char *text = NULL;
+    bool same = false;
     DKI_TRY(dki_tensors_check(&it->file, &it->net->desc, "")
                 ? dki_fail_in(DK_E_SHAPE, "the network isn't the checkpoint's")
                 : DK_OK);
-    DKI_TRY(dki_net_to_json(it->net, &text));
-    const bool same = strcmp(text, dki_safetensors_metadata(&it->file, DKI_MODEL_KEY)) == 0;
-    dki_release(&it->net->context->allocator, text);
+    DKI_TRY(
+        dki_net_is_described(it->net, dki_safetensors_metadata(&it->file, DKI_MODEL_KEY), &same));
     DKI_REQUIRE(
         same || it->anyway, DK_E_STATE,
         "the network isn't the checkpoint's: its layers, loss, seed, preprocessing or class "
