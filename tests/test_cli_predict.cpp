@@ -1,5 +1,6 @@
 // `deltak predict`: rows from files and from standard input.
 #include "support_cli.h"
+#include "support_data.h"
 
 namespace {
 
@@ -165,6 +166,37 @@ TEST_F(Command, PredictQuotesClassNames) {
               0);
     const Words words{"predict", "--model", model, "--data", "-", "--device", "cpu"};
     EXPECT_EQ(run(words, "1\n2\n").out, name + "\n" + name + "\n");
+}
+
+// A matrix without names is the training's by its width, and the labels are where they were.
+TEST_F(Command, PredictAndEvalKnowAMatrixsLabels) {
+    std::vector<float> all, features;
+    for (int i = 0; i < 60; ++i) {
+        const float a = static_cast<float>(i % 7), b = static_cast<float>(i % 5);
+        all.insert(all.end(), {1000 - a, a, b});
+        features.insert(features.end(), {a, b});
+    }
+    spit(directory / "m.npy", support::npy("<f4", false, "(60, 3)", support::bytes_of(all)));
+    spit(directory / "x.npy", support::npy("<f4", false, "(60, 2)", support::bytes_of(features)));
+    const std::string model = path("m.safetensors");
+    ASSERT_EQ(
+        run({"train", "--data", path("m.npy"), "--label-column", "first", "--task", "regression",
+             "--hidden", "8", "--epochs", "60", "--device", "cpu", "--quiet", "--out", model})
+            .code,
+        0);
+    const Outcome of =
+        run({"eval", "--model", model, "--data", path("m.npy"), "--device", "cpu", "--json"});
+    const Json object(json_loads(of.out.c_str(), 0, nullptr));
+    EXPECT_GT(json_real_value(json_object_get(object.get(), "r2")), 0.9) << of.out << of.err;
+    Words answers[2];
+    for (int i = 0; i < 2; ++i) {
+        const Outcome o = run({"predict", "--model", model, "--data", path(i ? "x.npy" : "m.npy"),
+                               "--device", "cpu"});
+        EXPECT_EQ(o.code, 0) << o.err;
+        answers[i] = lines_of(o.out);
+    }
+    EXPECT_EQ(answers[0].size(), 60u);
+    EXPECT_EQ(answers[0], answers[1]);
 }
 
 TEST_F(Command, PredictSaysToDropTheLabel) {

@@ -1,7 +1,9 @@
 // dk_dataset_open: NPY and IDX files, alone and in directories.
+#include "support_net.h"
 #include "support_open.h"
 
 #include <cmath>
+#include <utility>
 
 namespace {
 
@@ -64,6 +66,39 @@ TEST_F(OpenArrays, ANpyLabelColumnAtEitherEnd) {
             options.label_column = column;
             fails(path, DK_E_ARGUMENT, {"no label column"});
         }
+    }
+}
+
+// Breaks where it is forgotten in which column the labels were: the last feature becomes the label.
+TEST_F(OpenArrays, AMatrixLikeTheTrainingsHasItsLabelsWhereTheyWere) {
+    const std::string data = bytes_of(floats{10, 2, 3, 14, 15, 6, 7, 18});
+    for (bool fortran : {false, true}) {
+        const std::string path = folder.write("m.npy", npy("<f4", fortran, "(2, 4)", data));
+        const floats features = fortran ? floats{3, 15, 7, 14, 6, 18} : floats{2, 3, 14, 6, 7, 18};
+        options = DK_DATA_OPTIONS_INIT;
+        options.label_column = "first";
+        open(path);
+        const names expected = classes();
+        const support::Dataset training(std::exchange(set, nullptr));
+        options = DK_DATA_OPTIONS_INIT;
+        options.like = training.get();
+        for (dk_task task : {DK_TASK_AUTO, DK_TASK_NONE}) {
+            options.task = task; // DK_TASK_NONE: to be predicted
+            open(path);
+            EXPECT_EQ(x(), features);
+        }
+        open(folder.write("x.npy", npy("<f4", false, "(2, 3)", bytes_of(floats(6, 1)))));
+        EXPECT_EQ(x(), floats(6, 1)); // features alone
+        const std::string wide = npy("<f4", fortran, "(2, 5)", bytes_of(floats(10, 1)));
+        fails(folder.write("w.npy", wide), DK_E_SHAPE, {"5 features", "expected are 3"});
+        options.task = DK_TASK_AUTO;
+        open(path);
+        EXPECT_EQ(x(), features);
+        EXPECT_EQ(classes(), expected);
+        fails(folder.path() + "/w.npy", DK_E_SHAPE, {"5 columns", "had 4", "column 0"});
+        options.label_column =
+            "last"; // what is said counts, here to other classes than the network's
+        fails(path, DK_E_DATA, {"m.npy"});
     }
 }
 

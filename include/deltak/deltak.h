@@ -302,8 +302,8 @@ typedef struct dk_data_options {
  *  numbers, or written with decimal commas, thousands, currencies or percent signs are DK_E_DATA.
  *
  *  With `like` or `like_net` a table's columns are found again: by their names if both tables have a
- *  header, whatever their order, columns that are new being left out; else by their places. The
- *  label's column is remembered, too, unless label_column is given.
+ *  header, whatever their order, columns that are new being left out; else by their places, as those
+ *  of an NPY matrix are. The label's column is remembered, too, unless label_column is given.
  *
  *  DK_E_ARGUMENT (unknown builtin or synth name), DK_E_STATE (no test part; a header and no rows), DK_E_IO, DK_E_DATA
  *  (malformed file, ragged row, text among numbers, a label unknown to `like`, no rows; the text

@@ -65,20 +65,19 @@ static const char *separated(char separator) {
 }
 
 dk_status dki_note_summary(dki_storage *storage, const dki_csv *table) {
-    char names[256] = "", task[512], label[96] = "", shape[96];
-    list_names((const char *const *)storage->columns.names, storage->features_count, names);
-    if (table && table->label_column >= 0) {
-        if (table->header)
-            snprintf(label, sizeof label, " \"%.60s\"", table->header[table->label_column]);
-        else
-            snprintf(label, sizeof label, " column %lld (from 0)", (long long)table->label_column);
-    }
+    const dki_columns *columns = &storage->columns;
+    char names[256] = "", task[512], label[96] = "", shape[96] = "";
+    list_names((const char *const *)columns->names, storage->features_count, names);
+    if (columns->label_name)
+        snprintf(label, sizeof label, " \"%.60s\"", columns->label_name);
+    else if (columns->source && columns->label >= 0)
+        snprintf(label, sizeof label, " column %lld (from 0)", (long long)columns->label);
     describe_task(storage, label, task);
     if (table)
         snprintf(shape, sizeof shape, "%lld columns%s, %s header, ", (long long)table->columns,
                  separated(table->separator), table->header ? "a" : "no");
-    else
-        shape[0] = '\0';
+    else if (columns->source)
+        snprintf(shape, sizeof shape, "%lld columns, ", (long long)columns->source);
     return dki_note(storage, "%.120s: %lld row%s, %s%lld feature%s%s%s", storage->name,
                     (long long)storage->rows, plural(storage->rows), shape,
                     (long long)storage->features_count, plural(storage->features_count), names,

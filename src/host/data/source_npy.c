@@ -10,10 +10,31 @@
 
 /* ----- one matrix, the label a column of it ----- */
 
+/* The table that a schema was read from, or NULL. */
+static const dki_columns *known_table(const dki_request *request) {
+    const dki_columns *table = request->has_schema ? request->schema.columns : NULL;
+    return table && table->source > 0 ? table : NULL;
+}
+
+/* The label where it was in the table of the schema; without one it is in the last column. */
+static dk_status guess_column(const dki_request *request, int64_t columns, int64_t *column) {
+    const dki_columns *like = known_table(request);
+    *column = columns - 1;
+    if (!like || like->label < 0 || like->label == like->source - 1) return DK_OK;
+    DKI_REQUIRE(
+        like->source == columns, DK_E_SHAPE,
+        "%s has %lld columns; the table that the network learnt from had %lld, its labels in "
+        "column %lld (from 0): say which column holds the labels here",
+        request->source, (long long)columns, (long long)like->source, (long long)like->label);
+    *column = like->label;
+    return DK_OK;
+}
+
 static dk_status choose_column(const dki_request *request, int64_t columns, int64_t *column) {
     const char *wanted = request->options.label_column;
+    if (!wanted) return guess_column(request, columns, column);
     *column = columns - 1;
-    if (!wanted || strcmp(wanted, "last") == 0) return DK_OK;
+    if (strcmp(wanted, "last") == 0) return DK_OK;
     *column = 0;
     if (strcmp(wanted, "first") == 0) return DK_OK;
     char *end = NULL;
@@ -28,23 +49,45 @@ static dk_status choose_column(const dki_request *request, int64_t columns, int6
     return DK_OK;
 }
 
-/* The features are a view that steps over the label: possible at either end of a row. */
-static dk_status split_label(const dki_request *request, dki_storage *storage) {
-    int64_t columns = storage->features_count, column = 0;
-    DKI_TRY(choose_column(request, columns, &column));
+/* The features become a view that steps over the label: possible at either end of a row. */
+static dk_status step_over(const dki_request *request, int64_t column, dki_storage *storage) {
+    const int64_t columns = storage->features_count;
     DKI_REQUIRE(column == 0 || column == columns - 1, DK_E_DATA,
                 "%s: the label column %lld lies between features, which are mapped as one block: "
                 "move it to the first or the last column, or use x.npy and y.npy in a directory",
                 request->source, (long long)column);
     DKI_TRY(dki_check_features(request, columns - 1));
-    const void *all = storage->features;
     storage->features_count = columns - 1;
     if (column == 0)
-        storage->features =
-            (const char *)all + (size_t)storage->col_stride * dki_dtype_bytes(storage->type);
+        storage->features = (const char *)storage->features +
+                            (size_t)storage->col_stride * dki_dtype_bytes(storage->type);
+    storage->columns.source = columns;
+    storage->columns.features = columns - 1;
+    storage->columns.label = column;
+    DKI_TRY(dki_new(request->allocator, &storage->columns.positions, (size_t)columns - 1,
+                    "the columns of a matrix"));
+    for (int64_t j = 0; j < columns - 1; ++j) storage->columns.positions[j] = j + (column == 0);
+    return DK_OK;
+}
+
+static dk_status split_label(const dki_request *request, dki_storage *storage) {
+    int64_t column = 0;
+    const void *all = storage->features;
+    DKI_TRY(choose_column(request, storage->features_count, &column));
+    DKI_TRY(step_over(request, column, storage));
     return dki_apply_label_column(request, request->source, all, storage->type,
                                   column * storage->col_stride, storage->row_stride, false,
                                   storage);
+}
+
+/* Features alone, or the training's own table, of which the labels are left. */
+static dk_status leave_label(const dki_request *request, dki_storage *storage) {
+    const dki_columns *like = known_table(request);
+    const int64_t columns = storage->features_count;
+    if (!like || like->label < 0 || like->source != columns || columns < 2 ||
+        like->features != columns - 1)
+        return dki_check_features(request, columns);
+    return step_over(request, like->label, storage);
 }
 
 dk_status dki_source_npy(const dki_request *request, dki_storage *storage) {
@@ -62,8 +105,7 @@ dk_status dki_source_npy(const dki_request *request, dki_storage *storage) {
     }
     DKI_TRY_OUT(dki_adopt_features(request, request->source, &file, &array, storage));
     storage->mapped = true;
-    status = labelled ? split_label(request, storage)
-                      : dki_check_features(request, storage->features_count);
+    status = labelled ? split_label(request, storage) : leave_label(request, storage);
 out:
     dki_file_release(request->allocator, &file);
     return status;
