@@ -30,8 +30,9 @@ class Spans {
         : warp_(warp), access_(access), waited_((warp.active & ~warp.waited) == 0) {}
 
     void add(unsigned lane, uint64_t address, size_t bytes) {
+        if (address + bytes < address) outside(lane);
         if (address >= first_ && address + bytes <= end_) return;
-        if (address != end_) {
+        if (bytes_ == 0 || address != end_) {
             flush();
             first_ = address;
             lane_ = lane;
@@ -44,10 +45,13 @@ class Spans {
         if (end_ == first_ || touch(first_, end_ - first_)) return;
         unsigned lane = lane_; // the first lane whose own bytes are outside
         for (uint64_t at = first_; at + bytes_ < end_ && touch(at, bytes_); at += bytes_) ++lane;
-        warp_.fault(lane, "touches global memory outside of allocations");
+        outside(lane);
     }
 
   private:
+    [[noreturn]] void outside(unsigned lane) const {
+        warp_.fault(lane, "touches global memory outside of allocations");
+    }
     bool touch(uint64_t address, size_t bytes) const {
         return warp_.block.grid.hooks.global(access_, static_cast<uintptr_t>(address), bytes,
                                              waited_);

@@ -71,6 +71,19 @@ TEST(PtxMemory, ReportsTheThreadThatReadsOutside) {
     expect_fault(small.run(own + "ld.global.u32 %r0, [%d1+4072];"), "thread (6, 0, 0)", "+4072");
 }
 
+TEST(PtxMemory, ReportsTheEndsOfTheAddressSpace) {
+    Small small;
+    expect_fault(small.run(R"(
+    setp.ne.s32 %p0, %tid, 5;
+    @%p0 bra end;
+    mov.u64 %d0, 0;
+    ld.global.u32 %r0, [%d0];
+end:
+)"),
+                 "thread (5, 0, 0): touches global memory outside", "[%d0]");
+    expect_fault(small.run("mov.u64 %d0, 0; ld.global.u32 %r0, [%d0+-4];"), "outside", "+-4");
+}
+
 TEST(PtxMemory, ReportsStoresOutside) {
     Small small;
     expect_fault(small.run(own + "st.global.u32 [%d1+-4], %tid;"), "outside of allocations",
