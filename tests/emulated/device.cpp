@@ -1,6 +1,8 @@
 // What the runtime says of the device, and the driver's primary context.
 #include "insides.h"
 
+#include "registered.h"
+
 #include <cuda.h>
 
 #include <cstring>
@@ -185,14 +187,16 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int ordinal) {
     return cudaSuccess;
 }
 
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *) {
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, const void *function) {
     const Call call("cudaFuncGetAttributes");
     if (call.error) return call.error;
     *attributes = cudaFuncAttributes{};
     const emulated::Settings &settings = call.device.settings;
     attributes->binaryVersion = 10 * settings.major + settings.minor;
     attributes->ptxVersion = settings.kernels ? settings.kernels : attributes->binaryVersion;
-    return cudaSuccess;
+    if (!emulated::is_registered(function)) return cudaSuccess; // compiled for the host
+    attributes->ptxVersion = emulated::architecture_of(function);
+    return noted(attributes->ptxVersion ? cudaSuccess : cudaErrorNoKernelImageForDevice);
 }
 
 cudaError_t cudaGetDevice(int *ordinal) {

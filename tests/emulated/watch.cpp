@@ -25,7 +25,7 @@ Watch::~Watch() {
 }
 
 /// Makes the page known, and notes the access there; both of its ends lie in one page, or it is cut.
-void Watch::find(Touch touch, uintptr_t address, size_t bytes) {
+bool Watch::find(Touch touch, uintptr_t address, size_t bytes) {
     Device &d = device();
     const Allocation *block = d.arena.find(reinterpret_cast<const void *>(address), bytes);
     if (!block) {
@@ -33,7 +33,7 @@ void Watch::find(Touch touch, uintptr_t address, size_t bytes) {
             d.report(kernel_ + ": touches " + std::to_string(bytes) +
                      " bytes outside of any allocation");
         outside_ = true;
-        return;
+        return false;
     }
     const auto first = reinterpret_cast<uintptr_t>(block->data), end = first + block->bytes;
     while (bytes > 0) {
@@ -46,6 +46,7 @@ void Watch::find(Touch touch, uintptr_t address, size_t bytes) {
         address += now;
         bytes -= now;
     }
+    return true;
 }
 
 void Watch::report_early() {

@@ -18,14 +18,15 @@ class Watch {
     Watch &operator=(const Watch &) = delete;
 
     /// One access, by whichever way the kernel is run. `waited`: the thread has waited for the work
-    /// before.
-    void touch(Touch touch, uintptr_t address, size_t bytes, bool waited) {
+    /// before. Whether the bytes lie in an allocation.
+    bool touch(Touch touch, uintptr_t address, size_t bytes, bool waited) {
         loads_ += touch == Touch::read;
         if (!waited) report_early();
         const Known &known = known_[address / page % known_count];
         if (address < known.first || address + bytes > known.end)
             return find(touch, address, bytes);
         known.bits->set(touch, address % page, bytes);
+        return true;
     }
     void misaligned(size_t bytes);
     void into(Footprint &footprint) { gathered_.into(footprint); }
@@ -44,7 +45,7 @@ class Watch {
     };
     static constexpr size_t page = Gathered::page, known_count = 64;
 
-    void find(Touch touch, uintptr_t address, size_t bytes);
+    bool find(Touch touch, uintptr_t address, size_t bytes);
     void report_early();
 
     static Watch *current_;
