@@ -147,6 +147,9 @@ TEST_F(Open, FilesOfOtherKindsAreNamed) {
         {"{\"a\": 1}\n", "JSON"},
         {"[[1, 2]]", "JSON"},
         {"+1 1:0.5 3:2\n", "libsvm"},
+        {"# made by hand\n1,2\n", "comment"},
+        {"a,b\r1,2\r", "CR alone"},
+        {"sep=;\n1;2\n", "Excel"},
         {"1 2.5 -3e2\r\n4 5 6\n", "separated by blanks"},
     };
     for (const auto &[bytes, kind] : cases) fails(folder.write("t.csv", bytes), DK_E_DATA, {kind});

@@ -156,6 +156,21 @@ TEST_F(Tables, ZerosInFrontMakeANumberAName) {
     EXPECT_EQ(info.targets, 300);
 }
 
+// Breaks where a column of names is taken for the labels in silence.
+TEST_F(Tables, AClassARowIsNoted) {
+    open(write(rows(40, [](int i) { return "n" + std::to_string(i % 21); })));
+    expect_note(1, "21 classes in 40 rows");
+    open(write(rows(40, [](int i) { return "n" + std::to_string(i % 20); })));
+    EXPECT_EQ(dk_dataset_note(set, 1), nullptr);
+}
+
+TEST_F(Tables, NumbersOfOtherLanguagesAreNoNames) {
+    for (const char *text : {"1,1.5d0\n2,2.5D-3\n", "1,0x1f\n2,-0x20\n"})
+        fails(write(text), DK_E_DATA, {"looks like a number"});
+    open(write("1,2d\n2,3d\n3,0x\n"));
+    EXPECT_EQ(classes(), (names{"0x", "2d", "3d"}));
+}
+
 TEST_F(Tables, SpellingsOfOneClassAreNoted) {
     for (const char *text : {"1,True\n2,TRUE\n3,false\n", "1,1\n2,1.0\n3,2\n"}) {
         open(write(text));

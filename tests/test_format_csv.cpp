@@ -134,8 +134,14 @@ TEST_F(FormatCsv, TellsAHeaderFromData) {
     EXPECT_EQ(Table("NA,1,2\n3,4,5\n").status, DK_E_DATA);
     expect_error_names("missing value");
     EXPECT_EQ(Table(",1,2\n3,4,5\n").status, DK_E_DATA);
-    // no header by any rule: text where numbers belong
+    // A line without a number can't be a row: it's the next one that is wrong.
     EXPECT_EQ(Table("a,b,c\nd,e,f\n").status, DK_E_DATA);
+    expect_error_names("t.csv:2: column 0 (\"a\"): \"d\" is not a number");
+    EXPECT_EQ(Table("a,b,c\nm,kg,s\n1,2,3\n").status, DK_E_DATA);
+    expect_error_names("t.csv:2: column 0 (\"a\"): \"m\" is not a number");
+    EXPECT_EQ(Table("a;b;c\n1,5;2,5;3\n").status, DK_E_DATA);
+    expect_error_names("t.csv:2: column 0 (\"a\"): \"1,5\" is not a number: write decimal points");
+    EXPECT_EQ(Table("a,2,c\nd,e,f\n").status, DK_E_DATA);
     expect_error_names("t.csv:1: column 0 (from 0): \"a\" is not a number");
 }
 

@@ -291,7 +291,8 @@ typedef struct dk_data_options {
  *  - anything else: CSV (`.gz` too), with a header or without, one column the label.
  *
  *  The first line of a table is a header where that is sure: some column has a name there and
- *  numbers below (the label's column: numbers alone), or it has the names of `like`. Where it only
+ *  numbers below (the label's column: numbers alone), none of its features is a number, or it has the
+ *  names of `like`. Where it only
  *  counts the columns (0,1,2,…), `header` must say so.
  *
  *  Task and classes follow from all labels unless said: text labels, integer-typed label files, whole

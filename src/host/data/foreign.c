@@ -36,6 +36,7 @@ static const format formats[] = {
     {MAGIC("<html"), "a web page", "was the file itself downloaded?"},
     {MAGIC("version https://git-lfs"), "a pointer of git LFS", "fetch the file (git lfs pull)"},
     {MAGIC("@relation"), "an ARFF file (Weka)", "write it as CSV"},
+    {MAGIC("sep="), "a CSV with a first line for Excel", "leave that line out"},
 };
 
 static size_t span_of(const char *at, size_t bytes, const char *set) {
@@ -74,11 +75,34 @@ static bool is_blank_separated(const char *line, size_t bytes) {
     return numbers >= 2 && at >= bytes;
 }
 
+/* A first line that begins with # and has none of a table's separators: #a,b,y may be a header. */
+static bool is_comment(const char *line, size_t bytes) {
+    if (bytes == 0 || line[0] != '#') return false;
+    return !memchr(line, ',', bytes) && !memchr(line, ';', bytes) && !memchr(line, '\t', bytes);
+}
+
+/* Lines that end as those of old Macs did. */
+static bool ends_lines_by_cr(const char *text, size_t bytes) {
+    const char *end = memchr(text, '\r', bytes);
+    return end && !memchr(text, '\n', bytes) && end + 1 < text + bytes;
+}
+
 static dk_status refuse_text(const char *path, const char *text, size_t bytes) {
     const char *end = memchr(text, '\n', bytes);
     size_t line = end ? (size_t)(end - text) : bytes;
     while (line > 0 && (text[line - 1] == '\r' || text[line - 1] == ' ')) --line;
     if (is_json(text, bytes)) return dki_fail(DK_E_DATA, "%s: this is JSON: " BY_PANDAS, path);
+    if (is_comment(text, line))
+        return dki_fail(
+            DK_E_DATA,
+            "%s: its first line is a comment, which isn't read here: leave out the lines "
+            "that begin with # (grep -v '^#' %s >table.csv)",
+            path, path);
+    if (ends_lines_by_cr(text, bytes))
+        return dki_fail(
+            DK_E_DATA,
+            "%s: its lines end by CR alone: end them by LF (tr '\\r' '\\n' <%s >table.csv)", path,
+            path);
     if (is_libsvm(text, line))
         return dki_fail(
             DK_E_DATA,

@@ -23,6 +23,19 @@ static size_t sign_of_amount(const char *text) {
     return 0;
 }
 
+/* Whether a number goes on as Fortran writes exponents, 1.5d0, or in hexadecimal digits, 0x1f. */
+static bool is_of_another_language(const char *text) {
+    if (*text == '+' || *text == '-') ++text;
+    if (text[0] == '0' && (text[1] == 'x' || text[1] == 'X'))
+        return text[2] && strspn(text + 2, "0123456789abcdefABCDEF") == strlen(text + 2);
+    const size_t digits = strspn(text, "0123456789.");
+    const char *exponent = text + digits;
+    if (digits == 0 || (*exponent != 'd' && *exponent != 'D')) return false;
+    ++exponent;
+    if (*exponent == '+' || *exponent == '-') ++exponent;
+    return *exponent && strspn(exponent, "0123456789") == strlen(exponent);
+}
+
 /* Whether nothing but digits, points, commas, and the signs above stand there, a digit among them. */
 static bool is_number_to_the_eye(const char *text) {
     bool digit = false;
@@ -43,7 +56,7 @@ static void count_label(const dki_labels *labels, int64_t i, locale_t locale, ce
     if (dki_csv_number(text, strlen(text), locale, &value) == DKI_NUMBER_FINITE) {
         counted->values[counted->numbers++] = value;
         counted->fractions = counted->fractions || value != floor(value);
-    } else if (is_number_to_the_eye(text)) {
+    } else if (is_number_to_the_eye(text) || is_of_another_language(text)) {
         if (counted->eye++ == 0) counted->first_eye = i;
     } else if (counted->texts++ == 0) {
         counted->first_text = i;
@@ -67,12 +80,14 @@ static bool are_measurements(census *counted) {
 
 static dk_status judge(const dki_labels *labels, census *counted) {
     if (counted->eye > 0 && counted->texts == 0)
-        return dki_fail(DK_E_DATA,
-                        DKI_PLACE_FORMAT
-                        ": the label \"%.40s\" looks like a number and isn't read as one: write "
-                        "decimal points, and no thousands, currencies or percent signs; or say "
-                        "--task classification (dk_data_options.task) if these are classes",
-                        DKI_PLACE(labels, counted->first_eye), labels->texts[counted->first_eye]);
+        return dki_fail(
+            DK_E_DATA,
+            DKI_PLACE_FORMAT
+            ": the label \"%.40s\" looks like a number and isn't read as one: write "
+            "decimal points and exponents by e, and no thousands, currencies or percent "
+            "signs; or say "
+            "--task classification (dk_data_options.task) if these are classes",
+            DKI_PLACE(labels, counted->first_eye), labels->texts[counted->first_eye]);
     if (counted->texts > 0 && counted->numbers > counted->texts && are_measurements(counted))
         return dki_fail(
             DK_E_DATA,

@@ -9,8 +9,9 @@
 #include <strings.h>
 
 enum {
-    FEW_CLASSES = 10,    /* whole numbers of so many values are hardly anything but classes */
-    MOST_COMPARED = 200, /* classes, each with each other */
+    FEW_CLASSES = 10,       /* whole numbers of so many values are hardly anything but classes */
+    MOST_COMPARED = 200,    /* classes, each with each other */
+    FEWEST_TOLD_APART = 20, /* rows; of fewer ones half may well be of a class of their own */
     NAMES_SHOWN = 5,
     NOTE_BYTES = 640
 };
@@ -161,6 +162,12 @@ static dk_status note_classes(dki_storage *storage, bool numbers) {
     if (count == 1)
         DKI_TRY(dki_note(storage, "only one class, \"%.60s\": nothing can be learnt from it",
                          names ? names[0] : "0"));
+    if (!numbers && storage->rows >= FEWEST_TOLD_APART && count > storage->rows / 2)
+        DKI_TRY(
+            dki_note(storage,
+                     "%lld classes in %lld rows: if their column only names the rows, say which "
+                     "one holds the labels, with --label-column",
+                     (long long)count, (long long)storage->rows));
     /* By number equal ones are neighbours; by bytes a few classes are worth comparing. */
     for (int64_t a = 0; names && a < count; ++a)
         for (int64_t b = a + 1; b < count && (numbers ? b == a + 1 : count <= MOST_COMPARED); ++b) {

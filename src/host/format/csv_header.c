@@ -101,11 +101,24 @@ static dk_status is_doubtful(const dki_csv *csv, const dki_csv_field *first, loc
     return DK_OK;
 }
 
+/* Whether no field of the first line is a number, the label's aside, and one at least is a text: no row is
+ * like that, so that whatever comes below, the line names the columns. */
+static bool has_no_numbers(const dki_csv *csv, const dki_csv_field *first, locale_t locale) {
+    bool text = false;
+    for (int64_t j = 0; j < csv->columns; ++j) {
+        const kind what = kind_of(&first[j], locale);
+        if (what == IS_NUMBER && j != csv->label_column) return false;
+        text = text || (what == IS_TEXT && j != csv->label_column);
+    }
+    return text;
+}
+
 dk_status dki_csv_find_header(const dki_csv_options *options, locale_t locale, const dki_csv *csv,
                               const dki_csv_field *first, const dki_csv_scan *second,
                               bool *header) {
     *header = options->header == DKI_CSV_HEADER_YES || has_names_looked_for(options, csv);
     if (options->header != DKI_CSV_HEADER_AUTO || *header || !second) return DK_OK;
+    *header = has_no_numbers(csv, first, locale);
     for (int64_t j = 0; j < csv->columns && !*header; ++j)
         if (kind_of(&first[j], locale) == IS_TEXT)
             DKI_TRY(column_has_numbers(second, j, j == csv->label_column, locale, header));
