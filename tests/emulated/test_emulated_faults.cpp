@@ -1,6 +1,12 @@
 // The emulation itself: its memory, what it reports, and the failures that tests ask for.
 #include "support_emulated.h"
 
+extern "C" {
+#include "backend/cuda/plan_time.h"
+}
+
+#include <cmath>
+
 namespace emulated {
 namespace {
 
@@ -180,6 +186,34 @@ TEST_F(GpuTest, TheEndOfACaptureEndsItEvenWhereItFails) {
     EXPECT_EQ(dki_gpu_capture_end(gpu, one, &graph), DK_E_DEVICE);
     EXPECT_EQ(graph, nullptr);
     EXPECT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
+}
+
+/// Breaks where a graph goes on for which nobody waits: on the memory of a trial that is given back, in
+/// workspaces that the next product takes.
+TEST_F(GpuTest, ATimerThatFailsHalfwayHasEndedItsGraph) {
+    const auto trial = [](void *memory, int) {
+        const auto *const pair = static_cast<std::pair<dki_gpu *, dki_stream> *>(memory);
+        return dki_gpu_launched(pair->first, launch(pair->second, [] {}), "kernel");
+    };
+    std::pair<dki_gpu *, dki_stream> on{gpu, one};
+    dki_timer timer{};
+    ASSERT_EQ(dki_timer_open(&timer, gpu, one), DK_OK);
+    long failures = 0, halfway = 0;
+    for (dk_status status = DK_E_DEVICE; status;) {
+        double milliseconds = 0;
+        reset_counts();
+        fail_at(++failures, DK_E_DEVICE);
+        status = dki_timer_measure(&timer, trial, &on, 1, 3, 1e9, &milliseconds);
+        fail_at(0, DK_OK);
+        const long played = counts().graph_launches;
+        halfway += status && played > 0;
+        ASSERT_EQ(dki_gpu_stream_sync(gpu, one), DK_OK);
+        EXPECT_EQ(counts().graph_launches, played) << "call " << failures << " fails";
+        EXPECT_EQ(std::isinf(milliseconds), status != DK_OK);
+    }
+    // of each graph that is played: its launch, the event behind it, and its time
+    EXPECT_GT(halfway, 3 * DKI_TIMED_REPLAYS);
+    dki_timer_close(&timer);
 }
 
 #if defined(__SANITIZE_ADDRESS__)

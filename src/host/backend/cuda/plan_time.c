@@ -3,6 +3,7 @@
 #include "base/error.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 dk_status dki_timer_open(dki_timer *timer, dki_gpu *gpu, dki_stream stream) {
@@ -44,6 +45,14 @@ static dk_status play(dki_timer *timer, dki_graph *graph, int replays, double *m
     return DK_OK;
 }
 
+/* After a call that failed, launches may be under way, on memory that the caller gives back and in
+ * workspaces that the next product on either lane takes. It is the first failure that counts. */
+static void end_launches(const dki_timer *timer) {
+    char text[1024];
+    snprintf(text, sizeof text, "%s", dk_error_text());
+    if (dki_gpu_stream_sync(timer->gpu, timer->stream)) dki_error_restore(text);
+}
+
 static double median(double *values, int count) {
     for (int i = 1; i < count; ++i)
         for (int j = i; j > 0 && values[j] < values[j - 1]; --j) {
@@ -70,6 +79,7 @@ dk_status dki_timer_measure(dki_timer *timer, dki_trial trial, void *argument, i
     DKI_TRY_OUT(play(timer, graph, DKI_TIMED_REPLAYS, times));
     *milliseconds = median(times, DKI_TIMED_REPLAYS) / repeats;
 out:
+    if (status && graph) end_launches(timer);
     if (graph) dki_gpu_graph_destroy(timer->gpu, graph);
     return status;
 }
