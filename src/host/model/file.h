@@ -12,7 +12,7 @@
 dk_status dki_net_to_json(const dk_net *net, char **text);
 
 /** Whether a text describes the same network, preprocessing and classes; how its weights were drawn, and
- *  from which table it learnt, may differ. DK_E_MEMORY. */
+ *  from which table it learnt, may differ. DK_E_MEMORY; DK_E_MODEL for no JSON. */
 dk_status dki_net_is_described(const dk_net *net, const char *text, bool *is);
 
 /** A parsed description. */

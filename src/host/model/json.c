@@ -81,26 +81,28 @@ dk_status dki_net_to_json(const dk_net *net, char **text) {
 
 /* The object without what doesn't matter to a network that has its weights: how they were drawn, and
  * which table it was trained on. */
-static json_t *what_matters(const char *text) {
-    json_t *root = text ? json_loads(text, 0, NULL) : NULL;
-    json_object_del(root, "table");
-    const json_t *layers = json_object_get(root, "layers");
+static dk_status what_matters(const char *text, json_t **root) {
+    DKI_TRY(dki_json_parse(text, strlen(text), "the model's description", root));
+    json_object_del(*root, "table");
+    const json_t *layers = json_object_get(*root, "layers");
     for (size_t k = 0; k < json_array_size(layers); ++k) {
         json_object_del(json_array_get(layers, k), "init");
         json_object_del(json_array_get(layers, k), "init_value");
     }
-    return root;
+    return DK_OK;
 }
 
 dk_status dki_net_is_described(const dk_net *net, const char *text, bool *is) {
     char *own = NULL;
+    json_t *one = NULL, *other = NULL;
     DKI_TRY(dki_net_to_json(net, &own));
-    json_t *one = what_matters(own), *other = what_matters(text);
-    *is = one && json_equal(one, other);
+    dk_status status = what_matters(own, &one);
+    if (!status && text) status = what_matters(text, &other);
+    *is = !status && json_equal(one, other);
     json_decref(one);
     json_decref(other);
     dki_release(&net->context->allocator, own);
-    return DK_OK;
+    return status;
 }
 
 /* ---- reading ------------------------------------------------------------------------------- */
