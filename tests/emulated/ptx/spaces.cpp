@@ -1,10 +1,13 @@
 #include "spaces.h"
 
+#include <algorithm>
+
 namespace ptx {
 
 static void check_aligned(const Warp &warp, const Addresses &addresses, size_t bytes) {
     uint64_t bits = 0;
-    for_lanes(warp.active, [&](unsigned lane) { bits |= addresses[lane]; });
+    for (unsigned lane = 0; lane < lane_count; ++lane)
+        bits |= warp.active >> lane & 1 ? addresses[lane] : 0;
     if (bits % bytes == 0) return;
     for_lanes(warp.active, [&](unsigned lane) {
         if (addresses[lane] % bytes != 0)
@@ -89,6 +92,10 @@ void SharedSpace::touch(Warp &warp, Access access, const Addresses &addresses, s
 void ParameterSpace::touch(Warp &warp, Access, const Addresses &addresses, size_t bytes) {
     check_aligned(warp, addresses, bytes);
     const size_t size = warp.block.grid.parameters.size();
+    uint64_t last = 0;
+    for (unsigned lane = 0; lane < lane_count; ++lane)
+        last = std::max(last, warp.active >> lane & 1 ? addresses[lane] : 0);
+    if (bytes <= size && last <= size - bytes) return;
     for_lanes(warp.active, [&](unsigned lane) {
         if (addresses[lane] > size || bytes > size - addresses[lane])
             warp.fault(lane, "reads outside of the parameters");

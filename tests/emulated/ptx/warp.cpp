@@ -18,6 +18,7 @@ Warp::Warp(const Kernel &kernel, Block &of, unsigned from)
             std::fill_n(lanes<uint32_t>(constant.cell), lane_count,
                         static_cast<uint32_t>(constant.bits));
     }
+    for (const Kernel::Filled &filled : kernel.specials) fill(filled);
 }
 
 void Warp::restart() {
@@ -30,7 +31,10 @@ void Warp::restart() {
     groups_.assign(1, {0, live, State::ready});
     known_.assign(kernel_.cells, 0);
     for (const Kernel::Constant &constant : kernel_.constants) known_[constant.cell] = all_lanes;
-    for (const Kernel::Filled &filled : kernel_.specials) fill(filled);
+    for (const Kernel::Filled &filled : kernel_.specials) {
+        if (filled.special == Special::ctaid) fill(filled); // the others stay as they are
+        known_[filled.cell] = all_lanes;
+    }
 }
 
 static unsigned component(Dim dim, int dimension) {
@@ -48,7 +52,6 @@ void Warp::fill(const Kernel::Filled &filled) {
             filled.special == Special::tid ? unravel(first + lane, launch.block) : of_block();
         lanes<uint32_t>(filled.cell)[lane] = component(dim, filled.dimension);
     }
-    known_[filled.cell] = all_lanes;
 }
 
 std::string Warp::describe(unsigned lane, const std::string &what) const {
