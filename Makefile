@@ -18,8 +18,9 @@
 #                      libFuzzer: build/fuzz/results.json, what was found in build/fuzz/findings
 #   make soak          trains for SOAK_SECONDS (3600) and at least 100,000 steps, and looks for what grows:
 #                      build/soak/results.json; SOAK_THREADS=N
-#   make emulated      the device tests on an emulated GPU of each generation: compute capability 7.5, 8.0,
-#                      9.0 and 10.0 (make test has 9.0)
+#   make emulated      the device tests on an emulated GPU of compute capability 7.5, 8.0, 9.0 and 10.0,
+#                      their kernels compiled by the host's compiler and by nvcc, in three orders of
+#                      independent work and by two clocks: an hour (make test has a part of it)
 #   make gpu-bundle    packs tests and benchmarks for a GPU machine without a toolchain: build/gpu-bundle
 #   make gpu-test      the device tests on this machine's GPU (skipped without one)
 #   make gpu-sanitize  the same under compute-sanitizer: memcheck, racecheck, initcheck, synccheck
@@ -82,10 +83,7 @@ test: all
 	@scripts/test.sh $(BUILD) -j$(JOBS)
 
 emulated: all
-	for capability in 75 80 90 100; do \
-	    DELTAK_EMULATED_CAPABILITY=$$capability ctest --test-dir $(BUILD) --output-on-failure -j$(JOBS) \
-	        -R '^emulated_test_' || exit 1; \
-	done
+	@scripts/emulated-all.sh $(BUILD) $(JOBS)
 
 # The peers' packages come from PyPI, once; without them deltak is measured beside its floor alone.
 $(PEERS)/installed:

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Breaks the CUDA backend in one way at a time, in a copy of the sources, and tells which test sees it.
 
-    scripts/mutants-cuda.py [NAME ...]     those whose name has NAME in it; all of them take a quarter of an hour on two cores
+    scripts/mutants-cuda.py [NAME ...]     those whose name has NAME in it; all of them take half an hour on two cores
+    scripts/mutants-cuda.py --write NAME FILE    writes the file that NAME changes, as it changes it, to FILE, for the tests
+                                                 of tests/emulated/nvcc that every `make test` makes of some of them
 
 Each mutant is a line of docs/testing.md ("Mutations of how work is queued"): what the thin layer over CUDA, the lanes
 or a kernel's wait would get wrong, and what only the emulated CUDA (tests/emulated) can see.
@@ -22,6 +24,10 @@ TESTS = ["test_emulated_checks", "test_emulated_cost", "test_emulated_faults", "
          "test_emulated_products", "test_emulated_streams",
          "test_backend_training", "emulated_test_device", "emulated_test_device_application",
          "emulated_test_operations", "emulated_test_training_step"]
+# With a CUDA compiler also these, whose kernels nvcc compiled.
+DEPENDENT = {"DELTAK_EMULATED_KERNEL_MS": "0.1,0.01"}
+NVCC_TESTS = {"ptx_test_emulated_casts": {}, "ptx_test_device": DEPENDENT,
+              "ptx_test_fused_update": {"DELTAK_EMULATED_CLOCK": "random"}}
 
 # name, file, what stands there, what takes its place
 MUTANTS = [
@@ -30,6 +36,10 @@ MUTANTS = [
     ("a kernel waits after its first load", KERNELS + "update.cu",
      "    dki_wait_for_earlier();\n    constexpr int N = UPDATE_LANES;\n    if (dki_is_latched(op.state) || op.state->skip) return;",
      "    constexpr int N = UPDATE_LANES;\n    if (dki_is_latched(op.state) || op.state->skip) return;\n    dki_wait_for_earlier();"),
+    ("nvcc leaves the wait out", KERNELS + "launch.h", "#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900",
+     "#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 1300"),
+    ("the latch is read as if nobody wrote it", KERNELS + "latch.cuh", "return *(const volatile T *)address;",
+     "return *address;"),
     ("a misaligned pointer is taken as packed", KERNELS + "cast.cu", 
      "const bool packed = dki_packed<float>(from, 0) && dki_packed<T>(to, 0);", "const bool packed = true;"),
     ("lanes aren't put in order", CUDA + "graph.c",
@@ -83,13 +93,19 @@ MUTANTS = [
 ]
 
 
-def first_failure():
+def has_nvcc():
+    cache = (BUILD / "CMakeCache.txt").read_text()
+    return re.search(r"^CMAKE_CUDA_COMPILER:\w+=/", cache, re.M) is not None
+
+
+def first_failure(tests):
     """The first test that fails, over all programs; None if none does."""
     environment = {"DELTAK_TEST_DEVICE": "cuda", "OMP_WAIT_POLICY": "passive", "DELTAK_TEST_SHORT": "1"}
-    for test in TESTS:
+    for test in tests:
+        folder = BUILD / "tests" / "emulated" / ("nvcc" if test in NVCC_TESTS else ".")
         try:
-            done = subprocess.run([BUILD / "tests" / "emulated" / test], capture_output=True, text=True, timeout=300,
-                                  env={**os.environ, **environment})
+            done = subprocess.run([folder / test], capture_output=True, text=True, timeout=300,
+                                  env={**os.environ, **environment, **NVCC_TESTS.get(test, {})})
         except subprocess.TimeoutExpired:
             return f"{test} doesn't end"
         failed = re.findall(r"^\[  FAILED  \] (\S+)", done.stdout, re.M)
@@ -100,16 +116,29 @@ def first_failure():
     return None
 
 
+def write(name, path):
+    """What the build makes a program of that has to fail."""
+    [(file, there, instead)] = [mutant[1:] for mutant in MUTANTS if mutant[0] == name]
+    whole = (ROOT / file).read_text()
+    if whole.count(there) != 1:
+        sys.exit(f"{name}: what it changes in {file} stands there {whole.count(there)} times")
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(path).write_text(whole.replace(there, instead))
+
+
 def main():
+    if sys.argv[1:2] == ["--write"]:
+        return write(*sys.argv[2:])
     wanted = sys.argv[1:]
     shutil.rmtree(COPY, ignore_errors=True)
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
     for name in filter(None, files):
         (COPY / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, COPY / name)
-    subprocess.run(["cmake", "-S", COPY, "-B", BUILD, "-DCMAKE_BUILD_TYPE=Release", "-DDELTAK_CUDA=OFF",
-                    "-DDELTAK_BENCH=OFF", "-DDELTAK_FUZZ_REPLAY=OFF"], check=True, stdout=subprocess.DEVNULL)
-    build = ["cmake", "--build", BUILD, "-j2", "--target", *TESTS]
+    subprocess.run(["cmake", "-S", COPY, "-B", BUILD, "-DCMAKE_BUILD_TYPE=Release", "-DDELTAK_CUDA=AUTO", "-DDELTAK_BENCH=OFF",
+                    "-DDELTAK_FUZZ_REPLAY=OFF"], check=True, stdout=subprocess.DEVNULL)
+    tests = TESTS + (list(NVCC_TESTS) if has_nvcc() else [])
+    build = ["cmake", "--build", BUILD, "-j2", "--target", *tests]
     missed = 0
     for name, file, there, instead in [("as it is", "README.md", "", "")] + MUTANTS:
         if name != "as it is" and wanted and not any(part in name for part in wanted):
@@ -122,7 +151,7 @@ def main():
             continue
         path.write_text(whole.replace(there, instead) if there else whole)
         built = subprocess.run(build, capture_output=True, text=True).returncode == 0
-        seen = first_failure() if built else "can't be compiled"
+        seen = first_failure(tests) if built else "can't be compiled"
         print(f"| {name} | `{file}` | {seen or 'not caught'} |", flush=True)
         missed += (seen is None) != (name == "as it is")
         path.write_text(whole)

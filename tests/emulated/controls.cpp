@@ -28,11 +28,12 @@ const bool listening = [] {
 
 /// What the environment says, or `otherwise`; a test that took a wrong word for a right one would test
 /// something else than its caller believes.
-std::string variable(const char *name, const char *otherwise, const char *pattern) {
+std::string variable(const char *name, const char *otherwise, const std::string &pattern) {
     const char *set = std::getenv(name);
     const std::string text = set ? set : otherwise;
     if (std::regex_match(text, std::regex(pattern))) return text;
-    std::fprintf(stderr, "%s is \"%s\", and has to be one of: %s\n", name, text.c_str(), pattern);
+    std::fprintf(stderr, "%s is \"%s\", and has to be one of: %s\n", name, text.c_str(),
+                 pattern.c_str());
     std::exit(1);
 }
 
@@ -41,6 +42,11 @@ Settings first_settings() {
     Settings settings;
     settings.major = capability / 10;
     settings.minor = capability % 10;
+    const std::string number = "[0-9]{1,6}(\\.[0-9]{1,6})?";
+    const std::string times =
+        variable("DELTAK_EMULATED_KERNEL_MS", "0.01,0.01", number + "," + number);
+    settings.other_ms = std::stod(times);
+    settings.dependent_ms = std::stod(times.substr(times.find(',') + 1));
     const std::string clock = variable("DELTAK_EMULATED_CLOCK", "model", "model|host|random");
     settings.timing = clock == "host"     ? Timing::host
                       : clock == "random" ? Timing::random

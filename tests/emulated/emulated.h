@@ -103,8 +103,9 @@ void set_times(std::function<double(const dki_product &, int algorithm)> times,
 enum class Timing { model, host, random };
 void set_timing(Timing timing);
 
-/// How long a kernel takes that is launched dependently, in ms (0.01 at first), and whether the
-/// launch works at all.
+/// How long a kernel takes that is launched dependently, in ms (0.01 at first, so that it doesn't pay),
+/// and whether the launch works at all. $DELTAK_EMULATED_KERNEL_MS = "0.1,0.01" sets at first what others
+/// and what those take.
 void set_dependent_launches(double milliseconds, bool work = true);
 
 /// The compute capability, as 80, that the kernels were compiled for, which the driver makes code of for

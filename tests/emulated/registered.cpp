@@ -49,6 +49,16 @@ std::shared_ptr<const ptx::Module> module_of(const Kernel &kernel, const Image &
     return module;
 }
 
+/// Where the list of parameters begins, behind whatever stands in <>.
+size_t end_of_name(const std::string &declaration) {
+    int depth = 0;
+    for (size_t i = 0; i < declaration.size(); ++i) {
+        depth += (declaration[i] == '<') - (declaration[i] == '>');
+        if (depth == 0 && declaration[i] == '(') return i;
+    }
+    return declaration.size();
+}
+
 /// "cast_kernel<float>" of a kernel in an unnamed namespace.
 std::string readable(const std::string &mangled) {
     char *text = abi::__cxa_demangle(mangled.c_str(), nullptr, nullptr, nullptr);
@@ -57,7 +67,7 @@ std::string readable(const std::string &mangled) {
     const std::string returns = "void ", unnamed = "(anonymous namespace)::";
     if (name.compare(0, returns.size(), returns) == 0) name.erase(0, returns.size());
     for (size_t at; (at = name.find(unnamed)) != std::string::npos;) name.erase(at, unnamed.size());
-    return name.substr(0, name.find('('));
+    return name.substr(0, end_of_name(name));
 }
 
 /// One launch: the arguments are copied when it is queued, and read when it runs.

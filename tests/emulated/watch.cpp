@@ -26,15 +26,8 @@ Watch::~Watch() {
 
 /// Makes the page known, and notes the access there; both of its ends lie in one page, or it is cut.
 bool Watch::find(Touch touch, uintptr_t address, size_t bytes) {
-    Device &d = device();
-    const Allocation *block = d.arena.find(reinterpret_cast<const void *>(address), bytes);
-    if (!block) {
-        if (!outside_)
-            d.report(kernel_ + ": touches " + std::to_string(bytes) +
-                     " bytes outside of any allocation");
-        outside_ = true;
-        return false;
-    }
+    const Allocation *block = device().arena.find(reinterpret_cast<const void *>(address), bytes);
+    if (!block) return false;
     const auto first = reinterpret_cast<uintptr_t>(block->data), end = first + block->bytes;
     while (bytes > 0) {
         const uintptr_t begin = address / page * page;
@@ -55,6 +48,13 @@ void Watch::report_early() {
     device().report(kernel_ + ": touches memory before it has waited for the work before it");
 }
 
+void Watch::outside(size_t bytes) {
+    if (outside_) return;
+    outside_ = true;
+    device().report(kernel_ + ": touches " + std::to_string(bytes) +
+                    " bytes outside of any allocation");
+}
+
 void Watch::misaligned(size_t bytes) {
     if (misaligned_) return;
     misaligned_ = true;
@@ -66,7 +66,8 @@ namespace {
 
 [[gnu::noinline]] void note_watched(Touch touch, uintptr_t address, size_t bytes) {
     Watch *const watch = Watch::current();
-    watch->touch(touch, address, bytes, !watch->is_dependent() || simt::has_waited());
+    if (!watch->touch(touch, address, bytes, !watch->is_dependent() || simt::has_waited()))
+        watch->outside(bytes);
 }
 
 /// The stack, shared memory, constants and a thread's indices aren't of the device's memory: most accesses

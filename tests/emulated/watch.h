@@ -18,7 +18,7 @@ class Watch {
     Watch &operator=(const Watch &) = delete;
 
     /// One access, by whichever way the kernel is run. `waited`: the thread has waited for the work
-    /// before. Whether the bytes lie in an allocation.
+    /// before. Whether the bytes lie in an allocation; where not, who asks reports it (outside).
     bool touch(Touch touch, uintptr_t address, size_t bytes, bool waited) {
         loads_ += touch == Touch::read;
         if (!waited) report_early();
@@ -28,6 +28,7 @@ class Watch {
         known.bits->set(touch, address % page, bytes);
         return true;
     }
+    void outside(size_t bytes);
     void misaligned(size_t bytes);
     void into(Footprint &footprint) { gathered_.into(footprint); }
     bool is_dependent() const { return dependent_; }

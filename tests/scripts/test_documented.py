@@ -12,7 +12,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 # What a build has in place of all tests of a folder, where it can't have them.
-PLACEHOLDERS = {"simt", "emulated"}
+PLACEHOLDERS = {"simt", "emulated", "ptx"}
 
 
 def tests_in_sources():
