@@ -2,6 +2,8 @@
 #ifndef DELTAK_TESTS_NUMBERS_H
 #define DELTAK_TESTS_NUMBERS_H
 
+#include "every.h"
+
 extern "C" {
 #include "backend/backend.h"
 #include "kernels/activation.h"
@@ -43,13 +45,7 @@ inline bool same_bits(const Floats &a, const Floats &b) {
            (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
-/// All activations.
-inline std::vector<dk_activation> activations() {
-    std::vector<dk_activation> all;
-    for (int kind = 0; kind < DKI_ACTIVATION_COUNT; ++kind)
-        all.push_back(static_cast<dk_activation>(kind));
-    return all;
-}
+using support::activations;
 
 /// α as the tests use it.
 inline float alpha_of(dk_activation kind) {

@@ -1,5 +1,6 @@
 // An application's floating-point environment: whatever it is, results are the same, none of its traps
 // goes off on clean data, and it is as it was when a call returns.
+#include "every.h"
 #include "support.h"
 #include "support_data.h"
 #include "support_net.h"
@@ -113,9 +114,9 @@ TEST(Arithmetic, ACallLeavesTheEnvironmentAsItWas) {
 TEST(Arithmetic, NoTrapGoesOffOnCleanData) {
     const support::Folder folder; // names of classes, which no number is
     const std::string names = folder.write("t.csv", "a,b,k\n1,2,cat\n3,4,dog\n5,6,cat\n9,1,dog\n");
-    for (int activation = DK_IDENTITY; activation <= DK_HARDTANH; activation++) {
+    for (dk_activation activation : support::activations()) {
         const Within within(ENVIRONMENTS[3]);
-        train("builtin:digits", static_cast<dk_activation>(activation), 2);
-        train(names.c_str(), static_cast<dk_activation>(activation), 2);
+        train("builtin:digits", activation, 2);
+        train(names.c_str(), activation, 2);
     }
 }

@@ -1,6 +1,7 @@
 // What each precision of a device owes beside the check of its operations: gradients within their
 // bounds where nothing is kept, loss scaling that shows nowhere, and networks that learn; and steps
 // that are the same bits alone and several a launch.
+#include "every.h"
 #include "support_device.h"
 
 extern "C" {
@@ -50,7 +51,7 @@ TEST_P(Precisions, WhatIsntKeptChangesGradientsByRoundingAlone) {
 // Breaks where dropout's masks and the derivative meet otherwise in one storage type.
 TEST_P(Precisions, CheckPassesWithDropout) {
     if (!context) return;
-    for (int g = DK_IDENTITY; g <= DK_HARDTANH; ++g) {
+    for (int g = 0; g < DKI_ACTIVATION_COUNT; ++g) {
         const auto kind = static_cast<dk_activation>(g);
         const dk_layer layers[] = {layer(13, kind, 0.25f), layer(5, kind, 0.5f),
                                    layer(3, DK_IDENTITY)};

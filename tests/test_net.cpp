@@ -1,4 +1,5 @@
 // A network's life: defaults, initial weights, parameters in and out.
+#include "every.h"
 #include "support.h"
 #include "support_net.h"
 
@@ -22,7 +23,7 @@ Description classifier() {
 
 // ---- what a new network is ---------------------------------------------------------------------
 
-// Of 15 layers, which is deep.
+// Of more than ten layers, which is deep.
 TEST(Net, ResolvesDefaults) {
     support::Context context = support::open_context();
     Description given(3, {});
@@ -33,7 +34,9 @@ TEST(Net, ResolvesDefaults) {
         {DK_GELU_TANH, DK_INIT_HE_NORMAL},     {DK_SILU, DK_INIT_HE_NORMAL},
         {DK_MISH, DK_INIT_HE_NORMAL},          {DK_SIGMOID, DK_INIT_XAVIER_UNIFORM},
         {DK_TANH, DK_INIT_XAVIER_UNIFORM},     {DK_SOFTPLUS, DK_INIT_HE_NORMAL},
-        {DK_SOFTSIGN, DK_INIT_XAVIER_UNIFORM}, {DK_HARDTANH, DK_INIT_XAVIER_UNIFORM}};
+        {DK_SOFTSIGN, DK_INIT_XAVIER_UNIFORM}, {DK_HARDTANH, DK_INIT_XAVIER_UNIFORM},
+        {DK_RELU6, DK_INIT_HE_NORMAL}};
+    ASSERT_EQ(std::size(expected), support::activations().size());
     for (const auto &[activation, init] : expected) given.layers.push_back(layer(2, activation));
     given.layers.push_back(layer(1, DK_LEAKY_RELU));
     given.layers.back().alpha = 0.2f;
@@ -46,17 +49,18 @@ TEST(Net, ResolvesDefaults) {
     EXPECT_EQ(desc.size, sizeof desc);
     EXPECT_EQ(desc.seed, UINT64_MAX);
     EXPECT_EQ(desc.inputs, 3);
-    ASSERT_EQ(desc.layer_count, 15u);
-    for (size_t k = 0; k < 14; ++k) {
+    ASSERT_EQ(desc.layer_count, std::size(expected) + 1);
+    for (size_t k = 0; k < std::size(expected); ++k) {
         EXPECT_EQ(desc.layers[k].activation, expected[k].first);
         EXPECT_EQ(desc.layers[k].init, expected[k].second) << k;
         EXPECT_EQ(desc.layers[k].alpha, expected[k].first == DK_LEAKY_RELU ? 0.01f
                                         : expected[k].first == DK_ELU      ? 1.0f
                                                                            : 0.0f);
     }
-    EXPECT_EQ(desc.layers[14].alpha, 0.2f);
-    EXPECT_EQ(desc.layers[14].init, DK_INIT_LECUN_UNIFORM);
-    EXPECT_EQ(dk_net_parameter_count(net.get()), 2 * 4 + 13 * 2 * 3 + 1 * 3);
+    EXPECT_EQ(desc.layers[desc.layer_count - 1].alpha, 0.2f);
+    EXPECT_EQ(desc.layers[desc.layer_count - 1].init, DK_INIT_LECUN_UNIFORM);
+    EXPECT_EQ(dk_net_parameter_count(net.get()),
+              2 * 4 + static_cast<int64_t>(std::size(expected) - 1) * 2 * 3 + 1 * 3);
     EXPECT_EQ(dk_net_describe(net.get(), nullptr), DK_E_ARGUMENT);
     EXPECT_EQ(dk_net_describe(nullptr, &desc), DK_E_ARGUMENT);
 }

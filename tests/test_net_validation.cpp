@@ -54,8 +54,8 @@ const Rule rules[] = {
      [](Description &d) { d.layers.assign(40, layer(1 << 20, DK_IDENTITY)); }, DK_E_SHAPE,
      "layer 33: "}, // 32·2⁴⁰ is all there may be, and the biases come on top
     {"unknown activation",
-     [](Description &d) { d.layers[1].activation = static_cast<dk_activation>(14); }, DK_E_ARGUMENT,
-     "layer 2: unknown activation 14"},
+     [](Description &d) { d.layers[1].activation = static_cast<dk_activation>(99); }, DK_E_ARGUMENT,
+     "layer 2: unknown activation 99"},
     {"negative activation",
      [](Description &d) { d.layers[0].activation = static_cast<dk_activation>(-1); }, DK_E_ARGUMENT,
      "layer 1: unknown activation -1"},

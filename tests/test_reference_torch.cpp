@@ -4,6 +4,7 @@
 //
 // What breaks these tests: any g, g′, loss, class weight, label smoothing, normaliser, optimizer,
 // clipping or schedule that isn't PyTorch's.
+#include "every.h"
 #include "support_reference.h"
 
 #include <jansson.h>
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
 
 namespace {
@@ -58,10 +60,11 @@ size_t indexOf(const std::vector<std::string> &names, const std::string &name) {
 }
 
 dk_activation activationOf(const std::string &name) {
-    static const std::vector<std::string> names = {
-        "identity", "relu", "leaky_relu", "elu",  "selu",     "gelu",     "gelu_tanh",
-        "silu",     "mish", "sigmoid",    "tanh", "softplus", "softsign", "hardtanh"};
-    return static_cast<dk_activation>(indexOf(names, name.substr(0, name.find('('))));
+    dk_activation activation;
+    float alpha;
+    if (dk_activation_parse(name.c_str(), &activation, &alpha))
+        throw std::runtime_error(dk_error_text());
+    return activation;
 }
 
 void expectNear(const Numbers &expected, const double *computed, const std::string &what) {
@@ -113,10 +116,12 @@ TEST(ReferenceTorch, EveryActivationAndLoss) {
     const Fixture fixture("torch_networks.json");
     const json_t *cases = json_object_get(fixture.root, "cases");
     ASSERT_GE(json_array_size(cases), 96u);
+    std::set<dk_activation> seen;
     for (size_t i = 0; i < json_array_size(cases); i++) {
         const json_t *test = json_array_get(cases, i),
                      *expected = json_object_get(test, "expected");
         RefNet net = networkOf(fixture.root, test);
+        for (const auto &layer : net.layers) seen.insert(layer.activation);
         RefTensors pass(net);
         const dki_ref_net view = net.view();
         const dki_ref_batch batch = net.batch();
@@ -141,6 +146,8 @@ TEST(ReferenceTorch, EveryActivationAndLoss) {
             expectNear(at("a"), pass.t.a[k], name + "a");
         }
     }
+    for (dk_activation g : support::activations())
+        EXPECT_TRUE(seen.count(g)) << dk_activation_name(g) << " is in no case";
 }
 
 // Backward from the caller's ∂l/∂a is backward, when that is the loss's own.

@@ -413,7 +413,8 @@ typedef enum dk_activation {
     DK_TANH = 10,     /**< tanh z */
     DK_SOFTPLUS = 11, /**< log(1 + eᶻ), in its stable form for every z */
     DK_SOFTSIGN = 12, /**< z/(1 + |z|) */
-    DK_HARDTANH = 13  /**< min(1, max(−1, z));                      g′(±1) = 0 */
+    DK_HARDTANH = 13, /**< min(1, max(−1, z));                      g′(±1) = 0 */
+    DK_RELU6 = 14     /**< min(6, max(0, z));                       g′(0) = g′(6) = 0 */
 } dk_activation;
 
 /** The loss l of a sample. The loss of a batch is Σᵢ wᵢ lᵢ / Σᵢ wᵢ, wᵢ = 1 unless given. */
@@ -435,8 +436,8 @@ typedef enum dk_loss {
  *  layer with AUTO and an activation other than DK_IDENTITY they are uniform in ±1/√fan_in. */
 typedef enum dk_init {
     DK_INIT_AUTO = 0,      /**< XAVIER_UNIFORM; but selu has LECUN_NORMAL, and in networks of more
-                                than 10 layers relu, leaky_relu, elu, gelu, gelu_tanh, silu, mish
-                                and softplus have HE_NORMAL, without which they wouldn't start */
+                                than 10 layers relu, relu6, leaky_relu, elu, gelu, gelu_tanh, silu,
+                                mish and softplus have HE_NORMAL, without which they wouldn't start */
     DK_INIT_HE_NORMAL = 1, /**< σ² = gain²/fan_in, gain² = 2 (leaky_relu: 2/(1+α²)); He 2015 */
     DK_INIT_HE_UNIFORM = 2,     /**< the same variance, uniform */
     DK_INIT_XAVIER_NORMAL = 3,  /**< σ² = 2/(fan_in + fan_out); Glorot 2010 */

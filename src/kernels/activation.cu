@@ -95,7 +95,7 @@ template <class T> int launch(dki_stream stream, const dki_linear_forward *op) {
 
     const dki_tiling tiling = dki_tile_elements<T>(o.rows, o.cols);
     switch (op->g.kind) {
-#define LAUNCH(KIND)                                                                               \
+#define LAUNCH(KIND, ...)                                                                          \
     case KIND:                                                                                     \
         return DK_LAUNCH((activation_kernel<KIND, T>), tiling.grid, tiling.block, stream, o);
         DKI_EACH_ACTIVATION(LAUNCH)

@@ -9,13 +9,29 @@
 #include "deltak/deltak.h"
 #include "kernels/scalar.h"
 
-enum { DKI_ACTIVATION_COUNT = 14 };
+/** One row for each activation: row(constant, name, α's default, initial weights). An α of 0 says that it
+ *  takes none; the weights are those that DK_INIT_AUTO draws in deep networks. Switches, names and tests
+ *  are made of these rows. */
+#define DKI_EACH_ACTIVATION(row)                                                                   \
+    row(DK_IDENTITY, "identity", 0.0f, DK_INIT_XAVIER_UNIFORM)                                     \
+        row(DK_RELU, "relu", 0.0f, DK_INIT_HE_NORMAL) row(DK_LEAKY_RELU, "leaky_relu", 0.01f,      \
+                                                          DK_INIT_HE_NORMAL)                       \
+            row(DK_ELU, "elu", 1.0f, DK_INIT_HE_NORMAL) row(DK_SELU, "selu", 0.0f,                 \
+                                                            DK_INIT_LECUN_NORMAL)                  \
+                row(DK_GELU, "gelu", 0.0f, DK_INIT_HE_NORMAL) row(DK_GELU_TANH, "gelu_tanh", 0.0f, \
+                                                                  DK_INIT_HE_NORMAL)               \
+                    row(DK_SILU, "silu", 0.0f, DK_INIT_HE_NORMAL) row(DK_MISH, "mish", 0.0f,       \
+                                                                      DK_INIT_HE_NORMAL)           \
+                        row(DK_SIGMOID, "sigmoid", 0.0f, DK_INIT_XAVIER_UNIFORM)                   \
+                            row(DK_TANH, "tanh", 0.0f, DK_INIT_XAVIER_UNIFORM)                     \
+                                row(DK_SOFTPLUS, "softplus", 0.0f, DK_INIT_HE_NORMAL)              \
+                                    row(DK_SOFTSIGN, "softsign", 0.0f, DK_INIT_XAVIER_UNIFORM)     \
+                                        row(DK_HARDTANH, "hardtanh", 0.0f, DK_INIT_XAVIER_UNIFORM) \
+                                            row(DK_RELU6, "relu6", 0.0f, DK_INIT_HE_NORMAL)
 
-/** apply(DK_…) for each activation, so that a loop over elements can have a constant kind. */
-#define DKI_EACH_ACTIVATION(apply)                                                                 \
-    apply(DK_IDENTITY) apply(DK_RELU) apply(DK_LEAKY_RELU) apply(DK_ELU) apply(DK_SELU)            \
-        apply(DK_GELU) apply(DK_GELU_TANH) apply(DK_SILU) apply(DK_MISH) apply(DK_SIGMOID)         \
-            apply(DK_TANH) apply(DK_SOFTPLUS) apply(DK_SOFTSIGN) apply(DK_HARDTANH)
+#define DKI_ONE(...) +1
+enum { DKI_ACTIVATION_COUNT = 0 DKI_EACH_ACTIVATION(DKI_ONE) };
+#undef DKI_ONE
 
 #define DKI_SELU_LAMBDA       1.05070098735548049f /* λ */
 #define DKI_SELU_LAMBDA_ALPHA 1.75809934084737685f /* λα, α = 1.67326324235437728 */
@@ -23,7 +39,14 @@ enum { DKI_ACTIVATION_COUNT = 14 };
 /** α with the activation's default in place of 0. The functions below expect this. */
 DKI_FN float dki_activation_alpha(dk_activation kind, float alpha) {
     if (alpha != 0.0f) return alpha;
-    return kind == DK_LEAKY_RELU ? 0.01f : (kind == DK_ELU ? 1.0f : 0.0f);
+    switch (kind) {
+#define DKI_ALPHA(KIND, name, default_alpha, init)                                                 \
+    case KIND:                                                                                     \
+        return default_alpha;
+        DKI_EACH_ACTIVATION(DKI_ALPHA)
+#undef DKI_ALPHA
+    }
+    return 0.0f;
 }
 
 /** z > 0 ? above : below·eᶻ. As a sum, because a compiler that masks the lanes with z > 0 out of a
@@ -85,10 +108,12 @@ DKI_FN float dki_activation(dk_activation kind, float alpha, float z) {
         return z / (1.0f + dki_abs(z));
     case DK_HARDTANH:
         return dki_clamp(z, -1.0f, 1.0f);
+    case DK_RELU6:
+        return dki_clamp(z, 0.0f, 6.0f);
     case DK_IDENTITY:
-    default:
         return z;
     }
+    return dki_from_bits(0x7fc00000u); /* NaN: no such activation */
 }
 
 /** g′(z). */
@@ -133,45 +158,12 @@ DKI_FN float dki_activation_grad(dk_activation kind, float alpha, float z) {
     }
     case DK_HARDTANH:
         return z <= -1.0f || z >= 1.0f ? 0.0f : 1.0f;
+    case DK_RELU6:
+        return z <= 0.0f || z >= 6.0f ? 0.0f : 1.0f;
     case DK_IDENTITY:
-    default:
         return 1.0f;
     }
-}
-
-/** Whether g′ is a function of a = g(z); for leaky_relu and elu with α > 0. */
-DKI_FN bool dki_activation_has_grad_from_a(dk_activation kind) {
-    return kind != DK_GELU && kind != DK_GELU_TANH && kind != DK_SILU && kind != DK_MISH;
-}
-
-/** g′ by a = g(z), where dki_activation_has_grad_from_a. Agrees with g′ by z to a few units of 2⁻²⁴
- *  absolutely: where a has rounded to its limit, this is 0 and that is merely small. */
-DKI_FN float dki_activation_grad_from_a(dk_activation kind, float alpha, float a) {
-    switch (kind) {
-    case DK_RELU:
-        return a <= 0.0f ? 0.0f : 1.0f;
-    case DK_LEAKY_RELU:
-        return a > 0.0f ? 1.0f : alpha;
-    case DK_ELU:
-        return a > 0.0f ? 1.0f : a + alpha;
-    case DK_SELU:
-        return a > 0.0f ? DKI_SELU_LAMBDA : a + DKI_SELU_LAMBDA_ALPHA;
-    case DK_SIGMOID:
-        return fmaf(-a, a, a);
-    case DK_TANH:
-        return fmaf(-a, a, 1.0f);
-    case DK_SOFTPLUS:
-        return -dki_expm1(-a); /* 1 − e^−a */
-    case DK_SOFTSIGN: {
-        const float rest = 1.0f - dki_abs(a);
-        return rest * rest;
-    }
-    case DK_HARDTANH:
-        return a <= -1.0f || a >= 1.0f ? 0.0f : 1.0f;
-    case DK_IDENTITY:
-    default:
-        return 1.0f;
-    }
+    return dki_from_bits(0x7fc00000u); /* NaN: no such activation */
 }
 
 #endif

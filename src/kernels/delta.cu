@@ -84,7 +84,7 @@ int launch(dki_stream stream, const dki_linear_backward_data *op, float *partial
 
     const dki_tiling tiling = dki_tile_sums<T>(dki_sum_tiles(o.rows), o.cols);
     switch (op->g.kind) {
-#define LAUNCH(KIND)                                                                               \
+#define LAUNCH(KIND, ...)                                                                          \
     case KIND:                                                                                     \
         return DK_LAUNCH((delta_kernel<KIND, T>), tiling.grid, tiling.block, stream, o);
         DKI_EACH_ACTIVATION(LAUNCH)

@@ -244,7 +244,7 @@ template <class T>
 int elementwise(dki_stream stream, const dki_loss &op, const LossLayout &layout, double *row_loss) {
     const unsigned blocks = loss_blocks(op.a.rows, layout.lanes);
     switch (op.g.kind) {
-#define ACTIVATION(KIND)                                                                           \
+#define ACTIVATION(KIND, ...)                                                                      \
     case KIND:                                                                                     \
         return DK_LAUNCH((elementwise_loss_kernel<KIND, T>), blocks, DKI_BLOCK, stream, op,        \
                          layout, row_loss);

@@ -3,15 +3,17 @@
 
 #include "base/arithmetic.h"
 #include "base/number.h"
+#include "kernels/activation.h"
 
 #include <math.h>
 #include <string.h>
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 
-static const char *const activation_names[] = {
-    "identity", "relu", "leaky_relu", "elu",  "selu",     "gelu",     "gelu_tanh",
-    "silu",     "mish", "sigmoid",    "tanh", "softplus", "softsign", "hardtanh"};
+#define NAMED(kind, name, ...) [kind] = (name),
+static const char *const activation_names[] = {DKI_EACH_ACTIVATION(NAMED)};
+#undef NAMED
+_Static_assert(COUNT(activation_names) == DKI_ACTIVATION_COUNT, "one row for each activation");
 static const char *const loss_names[] = {"mse", "mae", "huber", "softmax_cross_entropy",
                                          "sigmoid_cross_entropy"};
 static const char *const init_names[] = {"auto",          "he_normal",      "he_uniform",
@@ -82,8 +84,8 @@ dk_status dk_activation_parse(const char *text, dk_activation *activation, float
                            &index));
     float value = 0.0f;
     if (text[length]) {
-        bool takes = index == DK_LEAKY_RELU || index == DK_ELU;
-        DKI_REQUIRE(takes, DK_E_ARGUMENT, "\"%s\": only leaky_relu and elu take a parameter", text);
+        DKI_REQUIRE(dki_activation_alpha((dk_activation)index, 0.0f) != 0.0f, DK_E_ARGUMENT,
+                    "\"%s\": %s takes no parameter", text, activation_names[index]);
         DKI_TRY(parameter_of(text + length, &value));
         DKI_REQUIRE(value > 0.0f, DK_E_ARGUMENT,
                     "\"%s\": write the parameter as %s(0.2), a number above 0", text,

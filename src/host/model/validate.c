@@ -2,6 +2,7 @@
 #include "model/net.h"
 
 #include "base/arithmetic.h"
+#include "kernels/activation.h"
 
 #include <math.h>
 
@@ -21,27 +22,12 @@ bool dki_loss_is_classification(dk_loss loss) {
 enum { SHALLOW = 10 };
 
 dk_init dki_init_resolve(dk_init init, dk_activation activation, size_t layers) {
+#define INIT(kind, name, alpha, init) [kind] = (init),
+    static const dk_init of_deep[] = {DKI_EACH_ACTIVATION(INIT)};
+#undef INIT
     if (init != DK_INIT_AUTO) return init;
-    switch (activation) {
-    case DK_RELU:
-    case DK_LEAKY_RELU:
-    case DK_ELU:
-    case DK_GELU:
-    case DK_GELU_TANH:
-    case DK_SILU:
-    case DK_MISH:
-    case DK_SOFTPLUS:
-        return layers > SHALLOW ? DK_INIT_HE_NORMAL : DK_INIT_XAVIER_UNIFORM;
-    case DK_SELU:
-        return DK_INIT_LECUN_NORMAL;
-    case DK_IDENTITY:
-    case DK_SIGMOID:
-    case DK_TANH:
-    case DK_SOFTSIGN:
-    case DK_HARDTANH:
-        return DK_INIT_XAVIER_UNIFORM;
-    }
-    return DK_INIT_XAVIER_UNIFORM;
+    const dk_init chosen = of_deep[activation];
+    return chosen == DK_INIT_HE_NORMAL && layers <= SHALLOW ? DK_INIT_XAVIER_UNIFORM : chosen;
 }
 
 static dk_status validate_layer(const dk_layer *layer, size_t k, bool last) {

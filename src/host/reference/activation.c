@@ -65,6 +65,8 @@ double dki_ref_g(dk_activation activation, double alpha, double z) {
         return z / (1 + fabs(z));
     case DK_HARDTANH:
         return z > 1 ? 1 : z < -1 ? -1 : z;
+    case DK_RELU6:
+        return z > 6 ? 6 : z < 0 ? 0 : z;
     }
     return NAN;
 }
@@ -105,6 +107,8 @@ double dki_ref_g_prime(dk_activation activation, double alpha, double z) {
         return 1 / (1 + fabs(z)) / (1 + fabs(z));
     case DK_HARDTANH:
         return -1 < z && z < 1 ? 1 : 0;
+    case DK_RELU6:
+        return 0 < z && z < 6 ? 1 : 0;
     }
     return NAN;
 }
@@ -115,6 +119,7 @@ double dki_ref_g_curvature(dk_activation activation, double alpha) {
     case DK_RELU:
     case DK_LEAKY_RELU:
     case DK_HARDTANH:
+    case DK_RELU6:
         return 0;
     case DK_ELU:
         return fabs(alpha);
@@ -152,7 +157,18 @@ double dki_ref_g_prime_jump(dk_activation activation, double alpha, double z, do
         return at_zero ? selu_lambda * (selu_alpha - 1) : 0;
     case DK_HARDTANH:
         return fabs(fabs(z) - 1) <= radius ? 1 : 0;
-    default:
+    case DK_RELU6:
+        return at_zero || fabs(z - 6) <= radius ? 1 : 0;
+    case DK_IDENTITY:
+    case DK_GELU:
+    case DK_GELU_TANH:
+    case DK_SILU:
+    case DK_MISH:
+    case DK_SIGMOID:
+    case DK_TANH:
+    case DK_SOFTPLUS:
+    case DK_SOFTSIGN:
         return 0;
     }
+    return 0;
 }

@@ -44,7 +44,7 @@ void DKI_LOOP(dki_loops_forward)(const dki_forward_tile *tile) {
     for (int64_t row = 0; row < tile->rows; ++row) {
         float *z = tile->z + row * tile->z_ld, *a = tile->a + row * tile->a_ld;
         switch (tile->g.kind) {
-#define FORWARD(KIND)                                                                              \
+#define FORWARD(KIND, ...)                                                                         \
     case KIND:                                                                                     \
         if (keep_z) {                                                                              \
             _Pragma("omp simd") for (int64_t j = 0; j < cols; ++j) {                               \
@@ -72,7 +72,7 @@ static void backward_row(const dki_backward_tile *tile, int64_t row, float *sums
     const float alpha = tile->g.alpha;
     const int64_t cols = tile->cols;
     switch (tile->g.kind) {
-#define BACKWARD(KIND)                                                                             \
+#define BACKWARD(KIND, ...)                                                                        \
     case KIND:                                                                                     \
         if ((KIND) == DK_IDENTITY) break;                                                          \
         _Pragma("omp simd") for (int64_t j = 0; j < cols; ++j) delta[j] *=                         \
