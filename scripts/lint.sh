@@ -7,6 +7,7 @@ cd "$(dirname "$0")/.."
 jobs=${1:-$(nproc)}
 build=build/lint
 failed=0
+mkdir -p build
 
 # Only how each file is compiled is wanted; one kind of GPU is enough for that.
 CC=clang CXX=clang++ cmake -S . -B $build -DCMAKE_BUILD_TYPE=Release -DCMAKE_CUDA_ARCHITECTURES=90 \
