@@ -1,5 +1,5 @@
 // Reads fat binaries. Only the wrapper is documented, in fatbinary_section.h of the toolkit; what it points
-// to is as nvcc 12 and 13 write it, numbers in the machine's order:
+// to is as nvcc 13 writes it, numbers in the machine's order:
 //
 //   at 6   2 bytes   length of this header
 //   at 8   8 bytes   bytes of all entries, which follow
