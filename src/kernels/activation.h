@@ -29,9 +29,9 @@
                                         row(DK_HARDTANH, "hardtanh", 0.0f, DK_INIT_XAVIER_UNIFORM) \
                                             row(DK_RELU6, "relu6", 0.0f, DK_INIT_HE_NORMAL)
 
-#define DKI_ONE(...) +1
-enum { DKI_ACTIVATION_COUNT = 0 DKI_EACH_ACTIVATION(DKI_ONE) };
-#undef DKI_ONE
+#define DKI_PLACE(KIND, ...) DKI_PLACE_##KIND,
+enum { DKI_EACH_ACTIVATION(DKI_PLACE) DKI_ACTIVATION_COUNT };
+#undef DKI_PLACE
 
 #define DKI_SELU_LAMBDA       1.05070098735548049f /* λ */
 #define DKI_SELU_LAMBDA_ALPHA 1.75809934084737685f /* λα, α = 1.67326324235437728 */
