@@ -7,7 +7,8 @@
 #   make install   builds the library and the command, no tests, and installs them: PREFIX=/usr/local,
 #                  DESTDIR= for packagers
 #   make valgrind  a small training and its use under memcheck (half a minute)
-#   make lint    clang-tidy, cppcheck and shellcheck over the sources: a minute, and nothing is built
+#   make lint    clang-tidy, cppcheck and shellcheck over the sources, and the links of documents: a minute, and
+#                  nothing is built
 #
 #   make bench         deltak beside its bare products, PyTorch, JAX and scikit-learn, on the CPU and on
 #                      a GPU where there is one: bench/results, the tables and the charts (15 minutes)

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Reads the sources as clang-tidy (.clang-tidy), cppcheck and shellcheck do; nothing is built.
+# Reads the sources as clang-tidy (.clang-tidy), cppcheck and shellcheck do, and follows the links of the
+# documents; nothing is built.
 #
 #     scripts/lint.sh [JOBS]
 set -eu
@@ -39,4 +40,7 @@ find src/host src/cli -name '*.c' -print0 | xargs -0 -P "$jobs" -n 20 \
 
 echo "lint: shellcheck"
 git ls-files '*.sh' .ci/run | xargs shellcheck || failed=1
+
+echo "lint: links of documents"
+scripts/check-docs.py || failed=1
 exit $failed
