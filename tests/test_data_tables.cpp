@@ -164,6 +164,17 @@ TEST_F(Tables, AClassARowIsNoted) {
     EXPECT_EQ(dk_dataset_note(set, 1), nullptr);
 }
 
+// Breaks where a few whole-number prices become classes in silence, because there are few.
+TEST_F(Tables, FewWholeNumbersThatHardlyRepeatAreDoubtful) {
+    open(write("3,120\n1,95\n7,210\n2,130\n9,99\n"));
+    EXPECT_EQ(info.task, DK_TASK_CLASSIFICATION);
+    expect_note(1, "--task regression");
+    for (const char *text : {"3,0\n1,1\n7,0\n2,1\n9,1\n", "3,1\n1,2\n7,3\n2,4\n"}) {
+        open(write(text)); // two classes again and again; too few rows to tell
+        EXPECT_EQ(dk_dataset_note(set, 1), nullptr) << text;
+    }
+}
+
 TEST_F(Tables, NumbersOfOtherLanguagesAreNoNames) {
     for (const char *text : {"1,1.5d0\n2,2.5D-3\n", "1,0x1f\n2,-0x20\n"})
         fails(write(text), DK_E_DATA, {"looks like a number"});

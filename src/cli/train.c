@@ -60,7 +60,7 @@ static const char DOC[] =
     "Examples:\n"
     "  deltak train --data builtin:digits --valid-fraction 0.2 --plot curve.svg\n"
     "  deltak train --data mnist/ --hidden 512,512 --out mnist.safetensors\n"
-    "  deltak train --data houses.csv --label-column price --activation silu\n"
+    "  deltak train --data houses.csv --label-column price --task regression\n"
     "  deltak train --data synth:teacher --rows 100000 --optimizer lion --lr 1e-4\n"
     "  deltak train --data mnist/ --out m.safetensors --checkpoint run --checkpoint-every 1epochs\n"
     "  deltak train --data mnist/ --out m.safetensors --resume run\n"

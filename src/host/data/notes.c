@@ -11,6 +11,7 @@
 enum {
     FEW_CLASSES = 10,       /* whole numbers of so many values are hardly anything but classes */
     MOST_COMPARED = 200,    /* classes, each with each other */
+    FEWEST_REPEATED = 5,    /* rows in which classes of whole numbers should come again */
     FEWEST_TOLD_APART = 20, /* rows; of fewer ones half may well be of a class of their own */
     NAMES_SHOWN = 5,
     NOTE_BYTES = 640
@@ -205,7 +206,8 @@ dk_status dki_note_labels(const dki_request *request, dki_storage *storage, cons
     if (request->has_schema) return DK_OK;
     DKI_TRY(note_classes(storage, numbers != NULL));
     DKI_TRY(note_marks(storage));
-    if (!guessed || !numbers || count <= FEW_CLASSES) return DK_OK;
+    const bool hardly_repeated = storage->rows >= FEWEST_REPEATED && count > storage->rows / 2;
+    if (!guessed || !numbers || (count <= FEW_CLASSES && !hardly_repeated)) return DK_OK;
     return dki_note(storage,
                     "the labels are whole numbers of %lld different values, taken as classes: "
                     "--task regression takes them as numbers",
