@@ -104,6 +104,12 @@ inline Dataset synth(dk_context *context, const char *source, int64_t rows, uint
     return open(context, source, options);
 }
 
+inline Dataset from_arrays(dk_context *context, const dk_arrays &arrays) {
+    dk_dataset *made = nullptr;
+    EXPECT_EQ(dk_dataset_from_arrays(&made, context, &arrays), DK_OK) << dk_error_text();
+    return Dataset(made);
+}
+
 /// Features, and labels or targets, of the test's own; they must outlive the set.
 struct Arrays {
     int64_t features = 0, classes = 0, target_count = 0;
@@ -120,9 +126,7 @@ struct Arrays {
         if (!targets.empty()) arrays.targets = targets.data();
         arrays.target_count = target_count;
         if (!weights.empty()) arrays.weights = weights.data();
-        dk_dataset *made = nullptr;
-        EXPECT_EQ(dk_dataset_from_arrays(&made, context, &arrays), DK_OK) << dk_error_text();
-        return Dataset(made);
+        return from_arrays(context, arrays);
     }
 };
 

@@ -93,10 +93,7 @@ template <class T> Learnt of_arrays(dk_context *context, dk_dtype type) {
     arrays.x_type = type;
     arrays.targets = y.data();
     arrays.target_count = 1;
-    dk_dataset *made = nullptr;
-    EXPECT_EQ(dk_dataset_from_arrays(&made, context, &arrays), DK_OK) << dk_error_text();
-    const support::Dataset set(made);
-    return learn(set.get());
+    return learn(support::from_arrays(context, arrays).get());
 }
 
 // Breaks if any reader, type or way to the device subtracts in other than double.
@@ -160,9 +157,7 @@ struct Times {
         arrays.x_type = DK_F64;
         arrays.targets_f64 = y.data();
         arrays.target_count = 1;
-        dk_dataset *made = nullptr;
-        EXPECT_EQ(dk_dataset_from_arrays(&made, context, &arrays), DK_OK) << dk_error_text();
-        return support::Dataset(made);
+        return support::from_arrays(context, arrays);
     }
 };
 

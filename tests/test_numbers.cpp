@@ -322,12 +322,9 @@ TEST(NumbersGoneBad, OfAFeatureThatFp32CannotHoldAreReportedWhereverItIsRead) {
     arrays.x_type = DK_F64;
     arrays.targets = targets.data();
     arrays.target_count = 1;
-    dk_dataset *made = nullptr;
-    ASSERT_EQ(DK_OK, dk_dataset_from_arrays(&made, context.get(), &arrays)) << dk_error_text();
-    const support::Dataset near(made);
+    const support::Dataset near = support::from_arrays(context.get(), arrays);
     x[7] = std::ldexp(1.0, 187); // for both: they have the same memory
-    ASSERT_EQ(DK_OK, dk_dataset_from_arrays(&made, context.get(), &arrays)) << dk_error_text();
-    const support::Dataset far(made);
+    const support::Dataset far = support::from_arrays(context.get(), arrays);
     Floats y(ROWS);
     dk_metrics metrics;
     EXPECT_EQ(DK_E_NONFINITE, dk_evaluate(net.get(), far.get(), 0, &metrics));
@@ -347,8 +344,7 @@ TEST(NumbersGoneBad, OfAFeatureThatFp32CannotHoldAreReportedWhereverItIsRead) {
     x[7] = std::ldexp(1.0, 187);
     std::vector<double> good(2 * ROWS, 0.5);
     arrays.x = good.data();
-    ASSERT_EQ(DK_OK, dk_dataset_from_arrays(&made, context.get(), &arrays)) << dk_error_text();
-    const support::Dataset train(made);
+    const support::Dataset train = support::from_arrays(context.get(), arrays);
     dk_fit_options fit = DK_FIT_OPTIONS_INIT;
     fit.early_stop = 2;
     fit.restore_best = true;

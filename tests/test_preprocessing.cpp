@@ -115,16 +115,14 @@ TEST(NetPreprocessing, AFarColumnIsCentred) {
     arrays.x_type = DK_F64;
     arrays.labels = labels.data();
     arrays.classes = 2;
-    dk_dataset *data = nullptr;
-    ASSERT_EQ(dk_dataset_from_arrays(&data, context.get(), &arrays), DK_OK) << dk_error_text();
+    const support::Dataset data = support::from_arrays(context.get(), arrays);
     // One linear layer with W = (1, −1): the outputs are the standardised column and its negative.
-    support::Net net = support::net_for(data, {});
+    support::Net net = support::net_for(data.get(), {});
     const float w[] = {1, -1};
     ASSERT_EQ(dk_net_set(net.get(), DK_WEIGHT, 1, w, 2), DK_OK);
     dk_metrics metrics;
-    ASSERT_EQ(dk_evaluate(net.get(), data, 0, &metrics), DK_OK) << dk_error_text();
+    ASSERT_EQ(dk_evaluate(net.get(), data.get(), 0, &metrics), DK_OK) << dk_error_text();
     EXPECT_EQ(metrics.accuracy, 0.0); // every x below the mean is class 0, whose logit is negative
-    dk_dataset_destroy(data);
 }
 
 TEST(NetPreprocessing, DividesImagesBy255) {
@@ -138,9 +136,7 @@ TEST(NetPreprocessing, DividesImagesBy255) {
     arrays.x_type = DK_U8;
     arrays.labels = labels;
     arrays.classes = 2;
-    dk_dataset *made = nullptr;
-    ASSERT_EQ(dk_dataset_from_arrays(&made, context.get(), &arrays), DK_OK) << dk_error_text();
-    support::Dataset data(made);
+    support::Dataset data = support::from_arrays(context.get(), arrays);
     support::Net net = support::net_for(data.get(), {});
     dk_preprocessing p;
     ASSERT_EQ(dk_net_preprocessing(net.get(), &p), DK_OK);
@@ -181,9 +177,7 @@ TEST(NetPreprocessing, RefusesColumnsOutsideOfFp32AndKeepsWhatItHad) {
     arrays.classes = 2;
     auto open = [&](const double *x) {
         arrays.x = x;
-        dk_dataset *made = nullptr;
-        EXPECT_EQ(dk_dataset_from_arrays(&made, context.get(), &arrays), DK_OK) << dk_error_text();
-        return support::Dataset(made);
+        return support::from_arrays(context.get(), arrays);
     };
     const double fine[4] = {1, 2, 3, 4}, large[4] = {1, 1e300, 3, -1e299},
                  dense[4] = {1, 0, 3, 1e-45};

@@ -2,65 +2,31 @@
 // that depends on the algorithm, then the epilogue, then D's type. How a real library rounds on the
 // way is its own business.
 #include "lt.h"
+#include "ptx/numbers.h"
 
 #include <cmath>
-#include <cstring>
 
 namespace emulated {
 
-static uint32_t bits_of(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static float from_bits(uint32_t bits) {
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/// Drops the last `count` bits of the significand, to nearest, ties to even.
-static float drop_bits(float x, int count) {
-    const uint32_t bits = bits_of(x), unit = 1u << count;
+/// Drops the last 13 bits of the significand, to nearest, ties to even.
+static float tf32_of(float x) {
+    const uint32_t bits = ptx::bits_of(x);
     if (!std::isfinite(x)) return x;
-    return from_bits((bits + unit / 2 - 1 + ((bits >> count) & 1)) & ~(unit - 1));
-}
-
-static float half_to_float(uint16_t half) {
-    const int exponent = half >> 10 & 31, fraction = half & 1023;
-    float size = std::ldexp(static_cast<float>(fraction + 1024), exponent - 25);
-    if (exponent == 0) size = std::ldexp(static_cast<float>(fraction), -24);
-    if (exponent == 31) size = fraction ? NAN : INFINITY;
-    return half >> 15 ? -size : size;
-}
-
-static uint16_t float_to_half(float x) {
-    const auto sign = static_cast<uint16_t>(std::signbit(x) ? 0x8000 : 0);
-    const float size = std::fabs(x);
-    if (std::isnan(x)) return sign | 0x7e00;
-    if (size >= 65520.0f) return sign | 0x7c00; // halfway to 2¹⁶, which rounds to even
-    if (size < 0x1p-14f)                        // a multiple of 2⁻²⁴
-        return static_cast<uint16_t>(sign + std::nearbyint(std::ldexp(size, 24)));
-    const uint32_t bits = bits_of(drop_bits(size, 13));
-    return static_cast<uint16_t>(sign + ((bits - (112u << 23)) >> 13));
+    return ptx::float_of((bits + 0xfff + (bits >> 13 & 1)) & ~0x1fffu);
 }
 
 static float load(const void *data, int32_t type, size_t i) {
     if (type == DKI_ELEMENT_F32) return static_cast<const float *>(data)[i];
     const uint16_t bits = static_cast<const uint16_t *>(data)[i];
-    return type == DKI_ELEMENT_BF16 ? from_bits(static_cast<uint32_t>(bits) << 16)
-                                    : half_to_float(bits);
+    return type == DKI_ELEMENT_BF16 ? ptx::float_of_bf16(bits) : ptx::float_of_half(bits);
 }
 
 static void store(void *data, int32_t type, size_t i, float x) {
     if (type == DKI_ELEMENT_F32) {
         static_cast<float *>(data)[i] = x;
-    } else if (type == DKI_ELEMENT_F16) {
-        static_cast<uint16_t *>(data)[i] = float_to_half(x);
     } else {
-        const float near = std::isnan(x) ? from_bits(0x7fc00000u) : drop_bits(x, 16);
-        static_cast<uint16_t *>(data)[i] = static_cast<uint16_t>(bits_of(near) >> 16);
+        static_cast<uint16_t *>(data)[i] =
+            type == DKI_ELEMENT_F16 ? ptx::half_of(x) : ptx::bf16_of(x);
     }
 }
 
@@ -72,7 +38,7 @@ static std::vector<float> operand(const dki_product &p, const void *data, int64_
         for (int64_t i = 0; i < rows; ++i) {
             const float x =
                 load(data, p.type, static_cast<size_t>(transposed ? i * ld + j : j * ld + i));
-            out[static_cast<size_t>(j * rows + i)] = p.tf32 ? drop_bits(x, 13) : x;
+            out[static_cast<size_t>(j * rows + i)] = p.tf32 ? tf32_of(x) : x;
         }
     return out;
 }
