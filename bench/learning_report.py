@@ -1,6 +1,8 @@
 """The tables that report.py makes of what defaults.py wrote."""
 import statistics
 
+from markdown_table import table
+
 NAMES = {"deltak": "deltak", "torch": "PyTorch", "sklearn": "scikit-learn"}
 
 
@@ -12,11 +14,6 @@ def hidden(row):
 def error(values):
     """Mean and standard deviation over the seeds."""
     return f"{statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}"
-
-
-def table(head, rows):
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def defaults_table(result, before):

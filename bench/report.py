@@ -19,6 +19,7 @@ import sys
 import charts
 import learning_report
 from contestants import NAMES
+from markdown_table import table
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 PAGES = ["README.md", os.path.join("docs", "performance.md"), os.path.join("docs", "results.md")]
@@ -71,11 +72,6 @@ def best(run, name):
 def peers_of(result):
     return [name for name in NAMES if name != "deltak" and any(
         row["name"] == name for run in result["runs"] for row in run["contestants"])]
-
-
-def table(head, rows):
-    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join(["---"] * len(head)) + " |"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def absent(run, name):
