@@ -6,6 +6,8 @@
 #include "model/columns.h"
 #include "model/context.h"
 
+#include <math.h>
+
 /** What the rows are stored as; shared by all the sets split from one. */
 typedef struct dki_storage {
     int references; /* atomic */
@@ -57,6 +59,13 @@ typedef struct dki_schema {
     const char *const *class_names; /* [targets] or NULL */
     const dki_columns *columns;     /* or NULL */
 } dki_schema;
+
+/** Whether a spread σ around the mean is what rounding makes of one number, as of 0.1 + 0.2 and 0.3: two
+ *  steps from a number to the next at most. `step` is the largest, relative to the number; a float's is
+ *  FLT_EPSILON. */
+static inline bool dki_is_rounding(double sigma, double mean, double step) {
+    return sigma <= 2 * step * fabs(mean);
+}
 
 /** Mean and population standard deviation (0 → 1) of each feature column and, for regression, each
  *  target column, in double, over the set's rows; feature arrays [features], target arrays

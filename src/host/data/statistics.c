@@ -17,10 +17,7 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    BLOCK = 1024,
-    ROUNDINGS = 2 /* steps from number to number that a constant may spread over */
-};
+enum { BLOCK = 1024 };
 
 /** Running sums of d = x − shift and, in the second pass, of d². */
 typedef struct sums {
@@ -135,11 +132,11 @@ static double step_of(const table *from, int64_t column) {
     return whole ? 0 : floats ? (double)FLT_EPSILON : DBL_EPSILON;
 }
 
-/* Whether a column's spread is what rounding makes of one number, as of 0.1 + 0.2 and 0.3. Divided by
- * such a σ, any other value would be a million. */
-static bool is_rounding(const table *from, int64_t column, double mean, double sigma) {
-    const double most = ROUNDINGS * (double)FLT_EPSILON * fabs(mean);
-    return sigma <= most && sigma <= ROUNDINGS * step_of(from, column) * fabs(mean);
+/* Whether a column is one number but for rounding. Divided by such a σ, any other value would be a million.
+ * Nearly no column is; the numbers' own step is looked for in those that may be. */
+static bool is_constant(const table *from, int64_t column, double mean, double sigma) {
+    return dki_is_rounding(sigma, mean, (double)FLT_EPSILON) &&
+           dki_is_rounding(sigma, mean, step_of(from, column));
 }
 
 /* A sum that isn't finite has seen a value that isn't, or overflowed: find out which. */
@@ -183,7 +180,7 @@ static void two_passes(const table *from, double *first, double *squares, double
         double d = sigma[j], variance = (squares[j] - d * d / n) / n;
         mean[j] += d / n;
         sigma[j] = variance > 0 ? sqrt(variance) : (isfinite(variance) ? 0.0 : variance);
-        if (is_rounding(from, j, mean[j], sigma[j])) sigma[j] = 1.0;
+        if (is_constant(from, j, mean[j], sigma[j])) sigma[j] = 1.0;
     }
 }
 

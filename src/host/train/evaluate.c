@@ -1,6 +1,7 @@
 #include "train/evaluate.h"
 
 #include "base/arithmetic.h"
+#include "data/dataset.h"
 #include "kernels/scalar.h"
 #include "model/transfer.h"
 #include "train/batch.h"
@@ -123,9 +124,8 @@ static void finish_regression(const dki_evaluator *evaluator, int64_t outputs,
         const column_sums *column = &evaluator->columns[j];
         square += column->square_error;
         absolute += column->absolute_error;
-        /* Numbers that differ in their last bits have no spread (data/statistics.c). */
-        const double least = 2 * DBL_EPSILON * fabs(column->mean + (shift ? shift[j] : 0.0));
-        if (sqrt(column->spread / rows) > least) {
+        const double mean = column->mean + (shift ? shift[j] : 0.0);
+        if (!dki_is_rounding(sqrt(column->spread / rows), mean, DBL_EPSILON)) {
             r2 += 1.0 - column->square_error / column->spread;
             ++spread_columns;
         }
