@@ -291,9 +291,8 @@ typedef struct dk_data_options {
  *  - anything else: CSV (`.gz` too), with a header or without, one column the label.
  *
  *  The first line of a table is a header where that is sure: some column has a name there and
- *  numbers below (the label's column: numbers alone), none of its features is a number, or it has the
- *  names of `like`. Where it only
- *  counts the columns (0,1,2,…), `header` must say so.
+ *  numbers below (the label's column: numbers alone), or none of its features is a number, or it has
+ *  the names of `like`. Where it only counts the columns (0,1,2,…), `header` must say so.
  *
  *  Task and classes follow from all labels unless said: text labels, integer-typed label files, whole
  *  numbers of at most 100 different values, and numbers written with leading zeros are classes, ordered
@@ -533,10 +532,10 @@ DK_API dk_status dk_net_freeze(dk_net *net, size_t layer, bool frozen);
 
 /** Learns from a training set how its features become inputs, and its targets outputs; and takes
  *  over its class names. u8 images: x/255 for all features alike. Others: (x − μ_j)/σ_j with the mean
- *  and the population standard deviation of column j, in double, whatever type the
- *  data have, so that equal numbers give equal networks; a constant column gets σ = 1. Constant is
- *  also what spreads over some last bits alone, as 0.1 + 0.2 and 0.3 do: σ ≤ 2ε|μ|, where ε is a
- *  float's 2⁻²³ if all its values are floats, else 2⁻⁵² (whole numbers up to 2⁵³ are exact: ε = 0).
+ *  and the population standard deviation of column j, in double, whatever type the data have, so that
+ *  equal numbers give equal networks; a constant column gets σ = 1. A column is also constant where
+ *  its values differ in their last bits alone, as 0.1 + 0.2 and 0.3 do: σ ≤ 2ε|μ|, where ε is 2⁻²³ if
+ *  all of them are floats, else 2⁻⁵² (whole numbers up to 2⁵³ are exact: ε = 0).
  *  Regression targets likewise, but for the sigmoid cross-entropy; metrics and predictions come back
  *  in original units. Saved with the model; applied wherever a data set or dk_predict meets the
  *  network. A failure leaves the network's old preprocessing.

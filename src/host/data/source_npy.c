@@ -84,8 +84,7 @@ static dk_status split_label(const dki_request *request, dki_storage *storage) {
 static dk_status leave_label(const dki_request *request, dki_storage *storage) {
     const dki_columns *like = known_table(request);
     const int64_t columns = storage->features_count;
-    if (!like || like->label < 0 || like->source != columns || columns < 2 ||
-        like->features != columns - 1)
+    if (!like || like->label < 0 || like->source != columns || like->features != columns - 1)
         return dki_check_features(request, columns);
     return step_over(request, like->label, storage);
 }

@@ -7,11 +7,10 @@ static double or_default(double value, double fallback) {
     return value < 0.0 ? fallback : value;
 }
 
-/* Adam moves every weight by about η a step, so that a unit behind w hidden ones, which move as
- * well, feels the sum of w moves. With 1/√w as a factor that sum stays the same where the moves
- * have either sign. A single hidden layer's inputs don't move, and its output is the one place
- * where the loss sees the sum at once: there, a wide layer learns best by a narrow one's rate
- * (docs/results.md). */
+/* Adam moves every weight by about η in a step. A unit whose w inputs are hidden units sums w such
+ * moves, of either sign, so that the sum grows with √w: a factor of 1/√w keeps it from growing. The
+ * first hidden layer doesn't sum hidden units, and the output layer is left out because a wide single
+ * hidden layer was measured to learn best at a narrow one's rate (docs/results.md). */
 static double default_rate(dk_optimizer optimizer, const dk_net_desc *desc) {
     if (optimizer != DK_ADAM && optimizer != DK_ADAMW) return 1e-3;
     int64_t widest = 32;
